@@ -1,0 +1,199 @@
+"""Every seam of the engine: what the core needs of the world, and nothing about how it is done.
+
+Each port has a real adapter and a fake one that ships beside it, and one contract suite in `tests/contract` runs over both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from batcher.events import Event
+from batcher.model import (
+    Artifact,
+    Balance,
+    Job,
+    JobSpec,
+    Lane,
+    Mode,
+    ModelInfo,
+    ProviderFacts,
+    RequestResult,
+    RequestStatus,
+    State,
+)
+
+
+class Clock(Protocol):
+    """The engine's only source of time."""
+
+    def now(self) -> float:
+        """Seconds since the epoch. Never goes back while the process lives, whatever happens to the machine's clock."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Return after `seconds`."""
+        ...
+
+
+class Provider(Protocol):
+    """A service that makes pictures and videos. Every method raises `ApiError` and nothing else."""
+
+    @property
+    def facts(self) -> ProviderFacts:
+        """What is known of the service."""
+        ...
+
+    async def submit(self, model: str, body: bytes) -> str:
+        """Send one request, exactly once, and return its id. `body` is the model's input as JSON in UTF-8. Costs money."""
+        ...
+
+    async def status(self, request_id: str) -> RequestStatus:
+        """Ask how far a request is."""
+        ...
+
+    async def result(self, request_id: str) -> RequestResult:
+        """Ask what came of a request, and what it cost."""
+        ...
+
+    async def cancel(self, request_id: str) -> bool:
+        """Ask the service to cancel a request; True if it did, False if the request runs on or has ended."""
+        ...
+
+    async def probe(self) -> None:
+        """Ask for something that costs nothing; returns if the service answers and accepts the token."""
+        ...
+
+
+class Catalog(Protocol):
+    """The part of a service that tells of models and money. Every method raises `ApiError` and nothing else."""
+
+    def models(self, search: str = "", *, with_schema: bool = False) -> AsyncIterator[ModelInfo]:
+        """Every model that matches `search`, page by page."""
+        ...
+
+    async def model(self, model_id: str) -> ModelInfo:
+        """One model with its input schema."""
+        ...
+
+    async def balance(self) -> Balance:
+        """What the account holds."""
+        ...
+
+
+class RequestBodies(Protocol):
+    """Turns a spec into the bytes of its request."""
+
+    async def encode(self, spec: JobSpec) -> bytes:
+        """The request body as JSON in UTF-8, local files as data URIs. Raises `InputError` if a file is not the one that was planned."""
+        ...
+
+
+class Draft(Protocol):
+    """A result file that is being written and that nobody sees yet."""
+
+    @property
+    def path(self) -> Path:
+        """The local file that holds what was written so far."""
+        ...
+
+    async def write(self, chunk: bytes) -> None:
+        """Append. Raises `OutputError` if the disk does not take it."""
+        ...
+
+    async def publish(self, name: str) -> str:
+        """Make it durable and visible under `name`, and return its path relative to the output folder.
+
+        An earlier file of that name with other content is kept beside, never overwritten. Raises `OutputError`.
+        """
+        ...
+
+    async def discard(self) -> None:
+        """Forget it; does nothing after `publish`."""
+        ...
+
+
+class Storage(Protocol):
+    """Where result files go."""
+
+    async def draft(self, stem: str) -> Draft:
+        """Begin a file. Raises `OutputError`."""
+        ...
+
+
+class Fetcher(Protocol):
+    """The data plane: everything idempotent that happens once a link is known. May run on other machines; never sees the token or the ledger."""
+
+    async def fetch(self, url: str, stem: str) -> Artifact:
+        """Stream, check, hash and publish one output as `stem` plus the extension that its bytes ask for.
+
+        Safe to repeat. Raises `DownloadError`, or `OutputError` where the disk is at fault.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class PlanSummary:
+    """What writing a plan into the ledger changed, in rows."""
+
+    total: int = 0
+    new: int = 0
+    changed: int = 0
+    reused: int = 0
+    duplicates: int = 0
+    dropped: int = 0
+
+
+class Ledger(Protocol):
+    """The memory of a batch. Every method raises `LedgerError` and nothing else, and after the first one every later call raises it too."""
+
+    def plan(self, specs: Iterable[JobSpec]) -> PlanSummary:
+        """Make the rows of `specs` the rows of the batch, all or nothing; may iterate lazily and may block.
+
+        A row that is there already keeps its history; one whose fingerprint changed is planned again; one that is no longer named is dropped, unless its
+        request may still bring something. Raises `ManifestError` for two rows that would write the same file, share an id with different content, or
+        change while their request is under way.
+        """
+        ...
+
+    def counts(self) -> Mapping[State, int]:
+        """How many rows of the batch are in each state; the same cost at a million rows as at ten."""
+        ...
+
+    async def claimable(self, lane: Lane, mode: Mode, limit: int, now: float, exclude: Collection[int]) -> list[Job]:
+        """At most `limit` rows that `lane` may carry now, paid ones first, without those whose `seq` is in `exclude`."""
+        ...
+
+    async def next_due(self, lane: Lane, mode: Mode, now: float) -> float | None:
+        """The earliest time after `now` at which a row of `lane` that waits may be carried, if any does."""
+        ...
+
+    async def record(self, job: Job, event: Event) -> None:
+        """Keep `job` as it is after `event`. Durable when it returns."""
+        ...
+
+    async def add_requests(self, counts: Mapping[str, int]) -> None:
+        """Add to the tally of calls made, by kind: submits, polls, results, cancels, downloads."""
+        ...
+
+    def rows(self, states: Collection[State] | None = None, row_ids: Sequence[str] | None = None) -> AsyncIterator[Job]:
+        """The rows of the batch in manifest order, all or those asked for, a page at a time."""
+        ...
+
+    async def aclose(self) -> None:
+        """Finish what waits to be written and let go."""
+        ...
+
+
+class Observer(Protocol):
+    """Told of every event once it is durable. Must be quick and must not raise."""
+
+    def observe(self, job: Job, event: Event, now: float) -> None:
+        """`job` is the row as it is after `event`."""
+        ...
+
+    def notice(self, message: str) -> None:
+        """Something about the whole batch that a person should know."""
+        ...
