@@ -17,7 +17,10 @@ from batcher.model import Json
 
 
 class MediaRef(str):
-    """A field that names a file: an https URL, a data URI, or a path relative to the manifest. The planner resolves it wherever it stands in a body."""
+    """A field that names a file: an https URL, a data URI, or a path relative to the manifest.
+
+    The planner resolves it wherever it stands in a body.
+    """
 
     __slots__ = ()
     media: ClassVar[str] = "file"

@@ -4,7 +4,7 @@
      ├─ UsageError                 64   the command cannot mean anything
      ├─ ManifestError              65   problems in a manifest: all of them, each with its place
      ├─ InputError                 66   something that was named does not exist or cannot be read
-     ├─ ServiceUnavailable         69   the service cannot be reached
+     ├─ OutageError                69   the service cannot be reached
      ├─ OutputError                73   the output folder cannot be written, or belongs to another run
      │   └─ LedgerError            73   the ledger cannot be trusted any more: spending stops
      ├─ TokenError                 77   no token, or the service rejects it
@@ -77,7 +77,7 @@ class InputError(BatcherError):
     exit_code = 66
 
 
-class ServiceUnavailable(BatcherError):
+class OutageError(BatcherError):
     """The service cannot be reached, or answers with nothing but errors."""
 
     exit_code = 69

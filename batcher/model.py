@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeAlias
 
-Json: TypeAlias = "None | bool | int | float | str | Sequence[Json] | Mapping[str, Json]"
+Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
 """Any value that JSON can hold."""
 
 
@@ -149,8 +149,8 @@ class JobSpec:
     """One row ready to be submitted: what the ledger keeps of the plan.
 
     `body` is the request's JSON object in which each local file stands as `{"$input": n}`, an index into `inputs`. `key` is the row's identity in the
-    ledger and `fingerprint` the hash of the rendered request, input bytes included. `job` names the definition that made it. `stem` is the name, without
-    extension, of the row's result files; it may hold forward slashes. `fields` are the row's fields as the manifest gave them.
+    ledger and `fingerprint` the hash of the rendered request, input bytes included. `job` names the definition that made it. `stem` is the name,
+    without extension, of the row's result files; it may hold forward slashes. `fields` are the row's fields as the manifest gave them.
     """
 
     key: str

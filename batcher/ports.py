@@ -152,9 +152,9 @@ class Ledger(Protocol):
     def plan(self, specs: Iterable[JobSpec]) -> PlanSummary:
         """Make the rows of `specs` the rows of the batch, all or nothing; may iterate lazily and may block.
 
-        A row that is there already keeps its history; one whose fingerprint changed is planned again; one that is no longer named is dropped, unless its
-        request may still bring something. Raises `ManifestError` for two rows that would write the same file, share an id with different content, or
-        change while their request is under way.
+        A row that is there already keeps its history; one whose fingerprint changed is planned again; one that is no longer named is dropped, unless
+        its request may still bring something. Raises `ManifestError` for two rows that would write the same file, share an id with different
+        content, or change while their request is under way.
         """
         ...
 
