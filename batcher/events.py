@@ -83,7 +83,9 @@ class Cancelled:
 
 @dataclass(frozen=True, slots=True)
 class NotCancellable:
-    """The request runs already, or has ended: it goes on."""
+    """The request runs already, or has ended: it goes on. Not `certain` where the service's answer was lost."""
+
+    certain: bool = True
 
 
 @dataclass(frozen=True, slots=True)

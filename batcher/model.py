@@ -5,10 +5,11 @@ Nothing here does anything. Units are in the names; times are seconds since the 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TypeAlias
+from typing import Self, TypeAlias
 
 Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
 """Any value that JSON can hold."""
@@ -45,7 +46,7 @@ class Lane(StrEnum):
 
 
 class Mode(StrEnum):
-    """What the engine is out to do with the rows that it claims."""
+    """What a lane is out to do with the rows that it claims."""
 
     RUN = "run"
     """Submit, poll, download."""
@@ -55,6 +56,23 @@ class Mode(StrEnum):
     """Submit nothing more, take back what is still queued remotely, collect what is running."""
     CANCEL = "cancel"
     """Submit nothing, cancel for good what is still queued remotely, leave the rest as it is."""
+    STOP = "stop"
+    """Let go of every row where it is."""
+
+
+class ExitReason(StrEnum):
+    """Why a run ended."""
+
+    COMPLETED = "completed"
+    """Nothing is left to do: every row is done, failed, cancelled or in doubt."""
+    INTERRUPTED = "interrupted"
+    TERMINATED = "terminated"
+    TOKEN_REJECTED = "token_rejected"  # noqa: S105 - the name of a reason
+    NO_BALANCE = "no_balance"
+    SERVICE_UNAVAILABLE = "service_unavailable"
+    OUTPUT_UNWRITABLE = "output_unwritable"
+    STOPPED_EARLY = "stopped_early"
+    """Ended as asked with rows still open."""
 
 
 class CancelWish(StrEnum):
@@ -114,6 +132,12 @@ class Where:
     file: str
     line: int | None = None
     column: int | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """The place that `str` turned into `text`."""
+        match = re.fullmatch(r"(.+?):(\d+)(?::(\d+))?", text, re.DOTALL)
+        return cls(match[1], int(match[2]), int(match[3]) if match[3] else None) if match else cls(text)
 
     def __str__(self) -> str:
         return ":".join([self.file, *(str(n) for n in (self.line, self.column) if n is not None)])
@@ -183,7 +207,8 @@ class Job:
     """A row on its way: its spec and everything that happened to it so far.
 
     `attempts` counts submissions that may have been charged, `refusals` submits that were refused since, `fetches` broken downloads of the current
-    result. `queued` tells what the last poll said: True in the queue, False running, None not asked yet.
+    result. `queued` tells what the last poll said: True in the queue, False running, None not asked yet. `cost_usd` is what the current request cost,
+    as far as known, `earlier_cost_usd` what the row's earlier requests did.
     """
 
     seq: int
@@ -204,6 +229,7 @@ class Job:
     outputs: tuple[str, ...] = ()
     artifacts: tuple[Artifact, ...] = ()
     cost_usd: float | None = None
+    earlier_cost_usd: float = 0.0
     failure: Failure | None = None
     cancel: CancelWish | None = None
     cancel_refused: bool = False
@@ -214,6 +240,11 @@ class Job:
     def row_id(self) -> str:
         """The row's name in messages, file names and reports."""
         return self.spec.row_id
+
+    @property
+    def total_cost_usd(self) -> float | None:
+        """What the row cost so far over all its requests; None where nothing is known."""
+        return self.earlier_cost_usd + (self.cost_usd or 0.0) if self.earlier_cost_usd or self.cost_usd is not None else None
 
 
 class RequestPhase(StrEnum):

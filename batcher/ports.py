@@ -5,11 +5,13 @@ Each port has a real adapter and a fake one that ships beside it, and one contra
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from batcher.errors import Problem
 from batcher.events import Event
 from batcher.model import (
     Artifact,
@@ -33,8 +35,8 @@ class Clock(Protocol):
         """Seconds since the epoch. Never goes back while the process lives, whatever happens to the machine's clock."""
         ...
 
-    async def sleep(self, seconds: float) -> None:
-        """Return after `seconds`."""
+    async def wait(self, event: asyncio.Event, timeout_s: float | None) -> bool:
+        """Wait until `event` is set, at most `timeout_s` seconds; True if it was."""
         ...
 
 
@@ -144,17 +146,19 @@ class PlanSummary:
     reused: int = 0
     duplicates: int = 0
     dropped: int = 0
+    kept: int = 0
+    """No longer named, and kept because their request may still bring something."""
 
 
 class Ledger(Protocol):
     """The memory of a batch. Every method raises `LedgerError` and nothing else, and after the first one every later call raises it too."""
 
-    def plan(self, specs: Iterable[JobSpec]) -> PlanSummary:
-        """Make the rows of `specs` the rows of the batch, all or nothing; may iterate lazily and may block.
+    async def plan(self, items: Iterable[JobSpec | Problem], *, dry_run: bool = False) -> PlanSummary:
+        """Make the specs in `items` the rows of the batch, all or nothing; with `dry_run` nothing, but say what would change.
 
         A row that is there already keeps its history; one whose fingerprint changed is planned again; one that is no longer named is dropped, unless
-        its request may still bring something. Raises `ManifestError` for two rows that would write the same file, share an id with different
-        content, or change while their request is under way.
+        its request may still bring something. Raises `ManifestError` for every problem in `items`, and for two rows that would write the same
+        file, share an id with different content, or change while their request is under way.
         """
         ...
 
@@ -170,16 +174,16 @@ class Ledger(Protocol):
         """The earliest time after `now` at which a row of `lane` that waits may be carried, if any does."""
         ...
 
-    async def record(self, job: Job, event: Event) -> None:
+    async def record(self, job: Job, event: Event, now: float) -> None:
         """Keep `job` as it is after `event`. Durable when it returns."""
+        ...
+
+    async def recover(self, now: float) -> list[Job]:
+        """The rows that an earlier process left `submitting`; the waits of all others end now, since they were made for another time."""
         ...
 
     async def add_requests(self, counts: Mapping[str, int]) -> None:
         """Add to the tally of calls made, by kind: submits, polls, results, cancels, downloads."""
-        ...
-
-    def rows(self, states: Collection[State] | None = None, row_ids: Sequence[str] | None = None) -> AsyncIterator[Job]:
-        """The rows of the batch in manifest order, all or those asked for, a page at a time."""
         ...
 
     async def aclose(self) -> None:

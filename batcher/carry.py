@@ -1,0 +1,202 @@
+"""From a command to an event: the one place where the world is asked, and where an exception becomes an event."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+
+from batcher.course import Course
+from batcher.errors import ApiError, ApiErrorKind, DownloadError, InputError, OutputError
+from batcher.events import Accepted, CancelAsked, Cancelled, Claimed, Died, Event, NotCancellable, Produced, Refused, Running, Saved
+from batcher.gate import SubmitGate
+from batcher.lifecycle import WISHES, Command
+from batcher.model import ExitReason, Failure, FailureKind, Job, Json, Lane, Mode, RequestPhase, RequestResult
+from batcher.pacing import Outage
+from batcher.polling import wait_s
+from batcher.ports import Clock, Fetcher, Provider, RequestBodies
+from batcher.retry import TROUBLE, judge_download, judge_poll, judge_submit
+from batcher.settings import RunSettings
+
+Links = Callable[[str, Json], tuple[str, ...]]
+"""Finds the links to the files in an output: takes the name of the job definition and the output."""
+
+
+class Carrier:
+    """Performs commands. `requests` counts the calls made, by kind.
+
+    A whole-batch condition that it meets (token rejected, no balance, disk full, service out) changes the course; the row stays where it is.
+    """
+
+    def __init__(
+        self,
+        *,
+        provider: Provider,
+        bodies: RequestBodies,
+        fetcher: Fetcher,
+        links: Links,
+        gate: SubmitGate,
+        course: Course,
+        outage: Outage,
+        clock: Clock,
+        jitter: Callable[[], float],
+        settings: RunSettings,
+    ) -> None:
+        self._provider = provider
+        self._bodies = bodies
+        self._fetcher = fetcher
+        self._links = links
+        self._gate = gate
+        self._course = course
+        self._clock = clock
+        self._jitter = jitter
+        self._settings = settings
+        self._outage = outage
+        self._encoded: dict[int, bytes] = {}
+        self.requests: Counter[str] = Counter()
+        self.trouble: str = ""
+        """The last words of a call that failed for a reason of the whole batch."""
+
+    async def perform(self, command: Command, job: Job) -> Event | None:
+        """Do what `command` says with `job`. None where the course changed meanwhile, or the world cannot take it now."""
+        match command:
+            case Command.CLAIM:
+                return await self._claim(job)
+            case Command.SUBMIT:
+                return await self._submit(job)
+            case Command.POLL:
+                return await self._poll(job)
+            case Command.ASK_CANCEL:
+                return CancelAsked(WISHES[self._course.mode(Lane.REMOTE)])
+            case Command.CANCEL:
+                return await self._cancel(job)
+            case Command.FETCH:
+                return await self._fetch(job)
+
+    def release(self, job: Job) -> None:
+        """`job` is not about to be submitted any more: give its place at the gate to another."""
+        self._encoded.pop(job.seq, None)
+        self._gate.leave(job.seq)
+
+    async def _claim(self, job: Job) -> Event | None:
+        """Everything that takes time happens before the intent is recorded, so that nothing is awaited between that and the POST."""
+        if not await self._gate.enter(job.seq):
+            return None
+        try:
+            self._encoded[job.seq] = await self._bodies.encode(job.spec)
+        except InputError as error:
+            self._gate.withdrawn()
+            return Refused(Failure(FailureKind.INPUT_CHANGED, error.message, error.remedy), transient=False)
+        return Claimed()
+
+    async def _submit(self, job: Job) -> Event:
+        self.requests["submits"] += 1
+        try:
+            request_id = await self._provider.submit(job.spec.model, self._encoded.pop(job.seq))
+        except ApiError as error:
+            self._note(error)
+            self._gate.failed(error)
+            return judge_submit(error, self._provider.facts)
+        self._outage.answered()
+        self._gate.answered()
+        return Accepted(request_id)
+
+    async def _poll(self, job: Job) -> Event | None:
+        now = self._clock.now()
+        if await self._course.pause(max(wait_s(job, now, self._jitter(), self._settings), job.not_before - now)):
+            return None
+        request_id = job.request_id or ""
+        try:
+            self.requests["polls"] += 1
+            status = await self._provider.status(request_id)
+            self._outage.answered()
+            match status.phase:
+                case RequestPhase.QUEUED:
+                    return Running(True, status.queue_position)
+                case RequestPhase.RUNNING:
+                    return Running(False)
+                case RequestPhase.UNKNOWN:
+                    return Running(None)
+                case RequestPhase.CANCELLED:
+                    return Cancelled()
+                case RequestPhase.COMPLETED | RequestPhase.FAILED:
+                    return await self._read_result(job, request_id, status.phase)
+        except ApiError as error:
+            if error.kind is ApiErrorKind.NOT_READY:
+                return Running(None)
+            self._note(error)
+            if error.kind is ApiErrorKind.TOKEN:
+                self._course.change(ExitReason.TOKEN_REJECTED, remote=Mode.STOP)
+            return judge_poll(error, job)
+
+    async def _read_result(self, job: Job, request_id: str, phase: RequestPhase) -> Event:
+        """Nothing is a success before the result said so, and a status that says `failed` is enough of a failure where the result says nothing."""
+        self.requests["results"] += 1
+        try:
+            result = await self._provider.result(request_id)
+        except ApiError as error:
+            if phase is not RequestPhase.FAILED or error.kind in TROUBLE or error.kind is ApiErrorKind.TOKEN:
+                raise
+            return _died(f"the service reports that it failed, and gives no reason ({error.message})")
+        if phase is RequestPhase.FAILED and result.phase not in (RequestPhase.COMPLETED, RequestPhase.CANCELLED):
+            return _died(result.error or "the service reports that it failed, and gives no reason", result.cost_usd)
+        return self._judge_result(job, result)
+
+    def _judge_result(self, job: Job, result: RequestResult) -> Event:
+        match result.phase:
+            case RequestPhase.COMPLETED:
+                links = self._links(job.spec.job, result.output)
+                if links:
+                    return Produced(links, result.cost_usd)
+                failure = Failure(
+                    FailureKind.BAD_RESULT, "the service reports success, but no output", "`batcher retry DIR --failed` reads it again."
+                )
+                return Died(failure, cost_usd=result.cost_usd)
+            case RequestPhase.FAILED:
+                return _died(result.error or "the service reports that it failed, and gives no reason", result.cost_usd)
+            case RequestPhase.CANCELLED:
+                return Cancelled()
+            case _:
+                return Running(None)
+
+    async def _cancel(self, job: Job) -> Event:
+        self.requests["cancels"] += 1
+        try:
+            return Cancelled() if await self._provider.cancel(job.request_id or "") else NotCancellable()
+        except ApiError as error:
+            self._note(error)
+            return NotCancellable(certain=error.kind not in TROUBLE)
+
+    async def _fetch(self, job: Job) -> Event | None:
+        started = self._clock.now()
+        stem, total = job.spec.stem, len(job.outputs)
+        artifacts = []
+        try:
+            for number, url in enumerate(job.outputs, start=1):
+                self.requests["downloads"] += 1
+                artifacts.append(await self._fetcher.fetch(url, stem if total == 1 else f"{stem}-{number}"))
+        except DownloadError as error:
+            return judge_download(error)
+        except OutputError as error:
+            self.trouble = str(error)
+            self._course.change(ExitReason.OUTPUT_UNWRITABLE, remote=Mode.COLLECT, download=Mode.STOP)
+            return None
+        return Saved(tuple(artifacts), self._clock.now() - started)
+
+    def _note(self, error: ApiError) -> None:
+        """Let the batch hear of what concerns all of it."""
+        if error.kind is ApiErrorKind.TOKEN:
+            self.trouble = error.message
+            self._course.change(ExitReason.TOKEN_REJECTED, remote=Mode.COLLECT)
+        elif error.kind is ApiErrorKind.BALANCE:
+            self.trouble = error.message
+            self._course.change(ExitReason.NO_BALANCE, remote=Mode.COLLECT)
+        elif error.kind not in TROUBLE:
+            self._outage.answered()
+        elif self._outage.failed(self._clock.now()):
+            self.trouble = error.message
+            self._course.change(ExitReason.SERVICE_UNAVAILABLE, remote=Mode.STOP)
+
+
+def _died(reason: str, cost_usd: float | None = None) -> Died:
+    remedy = "`batcher retry DIR --failed` pays for another attempt; `run: regenerations: 1` in the manifest does so by itself."
+    return Died(Failure(FailureKind.GENERATION_FAILED, reason, remedy), transient=True, cost_usd=cost_usd)

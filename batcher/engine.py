@@ -1,0 +1,233 @@
+"""The engine: two lanes of slots that carry rows through the lifecycle until none is left to carry."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import deque
+from dataclasses import dataclass, field
+
+from batcher import lifecycle
+from batcher.carry import Carrier, Links
+from batcher.course import Course
+from batcher.errors import BatcherError
+from batcher.events import Claimed, Event, Lost
+from batcher.gate import SubmitGate
+from batcher.lifecycle import Command
+from batcher.model import ExitReason, Failure, FailureKind, Job, Lane, Mode, State
+from batcher.pacing import Outage
+from batcher.ports import Clock, Fetcher, Ledger, Observer, Provider, RequestBodies
+from batcher.retry import DOUBT_REMEDY
+from batcher.settings import RunSettings
+
+PREFETCH = 256
+"""Rows read from the ledger at once, so that one read serves many."""
+
+BACKLOG = 4
+"""Downloads waiting for each slot of the download lane, from which on nothing more is submitted."""
+
+FIRST_PATIENCE_S = 30.0
+"""How long a service that never answered yet is waited for."""
+
+FLUSH_S = 5.0
+ABORT_S = 0.5
+"""How long a second interrupt waits for the answers to POSTs that are in flight."""
+
+
+@dataclass(slots=True)
+class _LaneState:
+    limit: int
+    ready: deque[Job] = field(default_factory=deque)
+    carried: int = 0
+    look_at: float = 0.0
+    """When the ledger may have more for this lane; infinite where only the other lane can bring more."""
+
+
+class Engine:
+    """Runs one batch once. Everything it needs of the world comes through the constructor.
+
+    `run` returns why it ended. `interrupt` climbs the ladder of stopping; safe to call from a signal handler of the event loop.
+    Raises `LedgerError` if the ledger fails: then nothing more is spent.
+    """
+
+    def __init__(
+        self,
+        *,
+        ledger: Ledger,
+        provider: Provider,
+        bodies: RequestBodies,
+        fetcher: Fetcher,
+        links: Links,
+        clock: Clock,
+        rng: random.Random,
+        settings: RunSettings,
+        observer: Observer,
+        mode: Mode = Mode.RUN,
+    ) -> None:
+        self._ledger = ledger
+        self._clock = clock
+        self._rng = rng
+        self._settings = settings
+        self._observer = observer
+        self.course = Course(clock, mode)
+        outage = Outage(settings.outage_s, FIRST_PATIENCE_S)
+        self._gate = SubmitGate(settings, clock, self.course, outage, provider.probe, self._is_congested)
+        self._carrier = Carrier(
+            provider=provider, bodies=bodies, fetcher=fetcher, links=links, gate=self._gate, course=self.course, outage=outage, clock=clock,
+            jitter=rng.random, settings=settings,
+        )  # fmt: skip
+        self._lanes = {Lane.REMOTE: _LaneState(settings.concurrency), Lane.DOWNLOAD: _LaneState(settings.downloads)}
+        self._held: set[int] = set()
+        self._carries: set[asyncio.Task[None]] = set()
+        self._posting: set[asyncio.Task[None]] = set()
+        self._wake = asyncio.Event()
+        self._interrupts = 0
+        self._flushed_at = clock.now()
+
+    @property
+    def trouble(self) -> str:
+        """What a whole-batch condition said, if one ended the run."""
+        return self._carrier.trouble
+
+    async def run(self) -> ExitReason:
+        """Carry rows until there is nothing left that the course allows."""
+        for job in await self._ledger.recover(self._clock.now()):
+            failure = Failure(FailureKind.OUTCOME_UNKNOWN, "the process ended before the answer to its submit was recorded", DOUBT_REMEDY)
+            await self._record(job, Lost(failure))
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                await self._dispatch(tasks)
+        except BaseExceptionGroup as group:
+            ours = group.subgroup(BatcherError)
+            if ours is None:
+                raise
+            raise _first(ours) from group
+        await self._flush()
+        return self._reason()
+
+    def interrupt(self, reason: ExitReason) -> None:
+        """First: submit nothing more, take back what is queued, wait for what runs, up to the grace time. Second: leave now, ids kept."""
+        self._interrupts += 1
+        loop = asyncio.get_running_loop()
+        if self._interrupts == 1:
+            self.course.change(reason, remote=Mode.DRAIN)
+            self._wake.set()
+            loop.call_later(self._settings.grace_s, self._let_go)
+        else:
+            self._let_go()
+            loop.call_later(ABORT_S, self._abandon_posts)
+
+    def _let_go(self) -> None:
+        """Leave every row where it is. A POST that is in flight is waited for: its answer is worth money."""
+        self.course.change(ExitReason.INTERRUPTED, remote=Mode.STOP, download=Mode.STOP)
+        for task in self._carries - self._posting:
+            task.cancel()
+        self._wake.set()
+
+    def _abandon_posts(self) -> None:
+        for task in self._carries:
+            task.cancel()
+
+    async def _dispatch(self, tasks: asyncio.TaskGroup) -> None:
+        while True:
+            self._wake.clear()
+            now = self._clock.now()
+            for lane in Lane:
+                await self._fill(lane, now, tasks)
+            if not self._held and all(state.look_at == float("inf") for state in self._lanes.values()):
+                return
+            look_at = min((state.look_at for lane, state in self._lanes.items() if state.carried < state.limit), default=float("inf"))
+            await self._clock.wait(self._wake, None if look_at == float("inf") else max(0.0, look_at - self._clock.now()))
+            if self._clock.now() - self._flushed_at > FLUSH_S:
+                await self._flush()
+
+    async def _fill(self, lane: Lane, now: float, tasks: asyncio.TaskGroup) -> None:
+        """Give every free slot of `lane` a row, if there are any."""
+        state, mode = self._lanes[lane], self.course.mode(lane)
+        if state.carried < state.limit and not state.ready and state.look_at <= now:
+            rows = await self._ledger.claimable(lane, mode, PREFETCH, now, self._held)
+            state.ready.extend(rows)
+            self._held.update(job.seq for job in rows)
+            if len(rows) < PREFETCH:
+                due = await self._ledger.next_due(lane, mode, now)
+                state.look_at = float("inf") if due is None else due
+        while state.ready and state.carried < state.limit:
+            state.carried += 1
+            task = tasks.create_task(self._carry_and_hand_on(state.ready.popleft(), lane))
+            self._carries.add(task)
+            task.add_done_callback(self._carries.discard)
+
+    async def _carry_and_hand_on(self, job: Job, lane: Lane) -> None:
+        try:
+            job = await self._carry(job, lane)
+        finally:
+            self._carrier.release(job)
+            self._lanes[lane].carried -= 1
+            self._held.discard(job.seq)
+            self._wake.set()
+        to = lifecycle.lane_of(job.state)
+        if to is None:
+            return
+        if to is not lane:
+            self._held.add(job.seq)
+            self._lanes[to].ready.append(job)
+        elif lifecycle.next_command(job, lane, self.course.mode(lane), float("inf")) is not None:
+            self._lanes[lane].look_at = min(self._lanes[lane].look_at, job.not_before)
+
+    async def _carry(self, job: Job, lane: Lane) -> Job:
+        """Take one row as far as its lane goes."""
+        while command := lifecycle.next_command(job, lane, self.course.mode(lane), self._clock.now()):
+            event = await self._carrier.perform(command, job)
+            if isinstance(event, Claimed):
+                job = await self._submit(job, event)
+            elif event is not None:
+                job = await self._record(job, event)
+        return job
+
+    async def _submit(self, job: Job, claimed: Claimed) -> Job:
+        """The intent, the POST and the record of its answer: a stop does not come between them, so that only a kill or a lost answer leaves doubt."""
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("a row is carried by a task")
+        self._posting.add(task)
+        try:
+            job = await self._record(job, claimed)
+            event = await self._carrier.perform(Command.SUBMIT, job)
+            return job if event is None else await self._record(job, event)
+        finally:
+            self._posting.discard(task)
+
+    async def _record(self, job: Job, event: Event) -> Job:
+        now = self._clock.now()
+        after = lifecycle.advance(job, event, now=now, jitter=self._rng.random(), settings=self._settings)
+        if lifecycle.is_durable(job, after):
+            await self._ledger.record(after, event, now)
+        if after.state is not State.SUBMITTING:
+            self._carrier.release(after)
+        self._observer.observe(after, event, now)
+        return after
+
+    def _is_congested(self) -> bool:
+        download = self._lanes[Lane.DOWNLOAD]
+        return len(download.ready) >= BACKLOG * download.limit
+
+    async def _flush(self) -> None:
+        counts = dict(self._carrier.requests)
+        self._carrier.requests.clear()
+        self._flushed_at = self._clock.now()
+        await self._ledger.add_requests(counts)
+
+    def _reason(self) -> ExitReason:
+        open_rows = sum(n for state, n in self._ledger.counts().items() if state.is_open)
+        if not open_rows:
+            return ExitReason.COMPLETED
+        return self.course.reason or ExitReason.STOPPED_EARLY
+
+
+def _first(group: BaseExceptionGroup[BatcherError]) -> BatcherError:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    if not isinstance(error, BatcherError):
+        raise TypeError(f"not an error of ours: {error!r}")
+    return error

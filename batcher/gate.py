@@ -1,0 +1,128 @@
+"""The way to the paid POST: one row at a time passes here, when nothing speaks against it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from batcher.course import Course
+from batcher.errors import ApiError, ApiErrorKind
+from batcher.model import ExitReason, Lane, Mode
+from batcher.pacing import Breaker, CoolDown, Outage, TokenBucket
+from batcher.ports import Clock
+from batcher.retry import TROUBLE
+from batcher.settings import RunSettings
+
+RECHECK_S = 0.1
+"""How soon to look again where nothing announces the change."""
+
+THROTTLED_S = 1.0
+THROTTLED_MAX_S = 60.0
+"""The shared cool-down after a 429 without `Retry-After`: doubles from the first to the second with every 429 in a row."""
+
+
+class SubmitGate:
+    """Holds a row back while too many POSTs are in flight, downloads lag behind, the rate is used up, the service cools down or is out.
+
+    `probe` asks the service something free, or raises `ApiError`. `is_congested` tells whether downloads lag behind.
+    """
+
+    def __init__(
+        self,
+        settings: RunSettings,
+        clock: Clock,
+        course: Course,
+        outage: Outage,
+        probe: Callable[[], Awaitable[None]],
+        is_congested: Callable[[], bool],
+    ) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._course = course
+        self._outage = outage
+        self._probe = probe
+        self._is_congested = is_congested
+        self._turn = asyncio.Lock()
+        self._freed = asyncio.Event()
+        self._inside: set[int] = set()
+        self._bucket = TokenBucket(settings.submits_per_s, burst=max(1.0, settings.submits_per_s or 1.0))
+        self._cool_down = CoolDown()
+        self._throttled = 0
+        self.breaker = Breaker()
+
+    async def enter(self, seq: int) -> bool:
+        """Wait until row `seq` may submit; False if the batch stopped submitting first. Who entered must `leave`."""
+        async with self._turn:
+            while self._course.mode(Lane.REMOTE) is Mode.RUN:
+                if len(self._inside) >= self._settings.posts_in_flight:
+                    self._freed.clear()
+                    await self._clock.wait(self._freed, RECHECK_S)
+                elif (wait_s := self._wait_s()) > 0:
+                    await self._course.pause(wait_s)
+                elif await self._may_pass():
+                    if self._course.mode(Lane.REMOTE) is not Mode.RUN:
+                        self.breaker.withdrawn()
+                        break
+                    self._inside.add(seq)
+                    self._bucket.take(self._clock.now())
+                    return True
+        return False
+
+    def leave(self, seq: int) -> None:
+        """Row `seq` is past its POST, and that is recorded; does nothing if it never entered."""
+        if seq in self._inside:
+            self._inside.remove(seq)
+            self._freed.set()
+
+    def answered(self) -> None:
+        """A submit got a proper answer."""
+        self._throttled = 0
+        self.breaker.succeeded()
+
+    def failed(self, error: ApiError) -> None:
+        """A submit failed: slow down, or open the breaker, as the error asks."""
+        now = self._clock.now()
+        if error.kind in TROUBLE:
+            self.breaker.failed(now)
+        else:
+            self.breaker.succeeded()
+        if error.kind is ApiErrorKind.THROTTLED or error.retry_after_s is not None:
+            own_s = min(THROTTLED_MAX_S, THROTTLED_S * 2.0 ** min(self._throttled, 16))
+            self._throttled += 1
+            self._cool_down.extend(now + (own_s if error.retry_after_s is None else error.retry_after_s))
+
+    def withdrawn(self) -> None:
+        """A row that entered did not submit after all."""
+        self.breaker.withdrawn()
+
+    def _wait_s(self) -> float:
+        now = self._clock.now()
+        congested_s = RECHECK_S if self._is_congested() else 0.0
+        return max(congested_s, self._cool_down.wait_s(now), self._bucket.wait_s(now))
+
+    async def _may_pass(self) -> bool:
+        now = self._clock.now()
+        if self.breaker.opened_at is not None and now - self.breaker.opened_at > self._settings.outage_s:
+            self._course.change(ExitReason.SERVICE_UNAVAILABLE, remote=Mode.COLLECT)
+            return False
+        match self.breaker.ask(now):
+            case Breaker.Verdict.GO:
+                return True
+            case Breaker.Verdict.WAIT:
+                await self._course.pause(self.breaker.wait_s(now))
+                return False
+            case Breaker.Verdict.PROBE:
+                return await self._pass_on_trial()
+
+    async def _pass_on_trial(self) -> bool:
+        try:
+            await self._probe()
+        except ApiError as error:
+            now = self._clock.now()
+            self.breaker.probed(error.kind not in TROUBLE, now)
+            if error.kind in TROUBLE and self._outage.failed(now):
+                self._course.change(ExitReason.SERVICE_UNAVAILABLE, remote=Mode.STOP)
+            return error.kind not in TROUBLE
+        self._outage.answered()
+        self.breaker.probed(True, self._clock.now())
+        return True

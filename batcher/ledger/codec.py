@@ -1,0 +1,70 @@
+"""Records to columns and back."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sqlite3
+from typing import Any
+
+from batcher.events import Event
+from batcher.model import Artifact, CancelWish, Failure, FailureKind, InputFile, Job, JobSpec, State
+
+Value = str | int | float | None
+
+
+def to_json(value: object) -> str:
+    """Compact JSON with sorted keys, so that equal values are equal texts."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True, default=dataclasses.asdict)
+
+
+def spec_values(spec: JobSpec) -> tuple[Value, ...]:
+    """The columns of `specs` after `seq`, in their order."""
+    return (
+        spec.key, spec.row_id, spec.fingerprint, spec.job, spec.model, json.dumps(spec.body, ensure_ascii=False, separators=(",", ":")), spec.stem,
+        to_json(spec.fields), to_json(spec.axes), to_json(spec.inputs), spec.where,
+    )  # fmt: skip
+
+
+def job_values(job: Job) -> tuple[Value, ...]:
+    """The columns of `jobs` that a transition may change, in the order of the statement `update_job`, `seq` last."""
+    return (
+        job.state, job.attempts, job.refusals, job.fetches, job.request_id, job.queued, job.queue_position, job.not_before, job.submitted_at,
+        job.started_at, job.produced_at, job.ended_at, job.download_s, to_json(job.outputs) if job.outputs else None,
+        to_json(job.artifacts) if job.artifacts else None, job.cost_usd, job.earlier_cost_usd, to_json(job.failure) if job.failure else None,
+        job.cancel, job.cancel_refused, job.polls, job.poll_failures, job.seq,
+    )  # fmt: skip
+
+
+def job_from(row: sqlite3.Row | tuple[Any, ...]) -> Job:
+    """A job from the columns of the statement `select_jobs`."""
+    (
+        _, seq, key, row_id, fingerprint, job, model, body, stem, fields, axes, inputs, source,
+        state, attempts, refusals, fetches, request_id, queued, queue_position, not_before, submitted_at, started_at, produced_at, ended_at,
+        download_s, outputs, artifacts, cost_usd, earlier_cost_usd, failure, cancel, cancel_refused, polls, poll_failures,
+    ) = row  # fmt: skip
+    spec = JobSpec(
+        key=key, row_id=row_id, fingerprint=fingerprint, job=job, model=model, body=json.loads(body), stem=stem, fields=json.loads(fields),
+        axes=json.loads(axes), inputs=tuple(InputFile(**item) for item in json.loads(inputs)), where=source,
+    )  # fmt: skip
+    return Job(
+        seq=seq, spec=spec, state=State(state), attempts=attempts, refusals=refusals, fetches=fetches, request_id=request_id,
+        queued=None if queued is None else bool(queued), queue_position=queue_position, not_before=not_before, submitted_at=submitted_at,
+        started_at=started_at, produced_at=produced_at, ended_at=ended_at, download_s=download_s,
+        outputs=tuple(json.loads(outputs)) if outputs else (), artifacts=tuple(Artifact(**item) for item in json.loads(artifacts or "[]")),
+        cost_usd=cost_usd, earlier_cost_usd=earlier_cost_usd, failure=_failure(failure), cancel=CancelWish(cancel) if cancel else None,
+        cancel_refused=bool(cancel_refused), polls=polls, poll_failures=poll_failures,
+    )  # fmt: skip
+
+
+def event_values(event: Event) -> tuple[str, str | None]:
+    """An event's name and, where it says more, its fields as JSON."""
+    detail = {field.name: value for field in dataclasses.fields(event) if (value := getattr(event, field.name)) not in (None, ())}
+    return type(event).__name__, to_json(detail) if detail else None
+
+
+def _failure(text: str | None) -> Failure | None:
+    if not text:
+        return None
+    fields = json.loads(text)
+    return Failure(FailureKind(fields["kind"]), fields["message"], fields.get("remedy", ""))

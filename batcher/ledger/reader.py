@@ -1,0 +1,107 @@
+"""Reading a ledger beside whoever writes it: reports, `status`, and the choice of rows for a person's commands."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from batcher.errors import InputError, LedgerError
+from batcher.ledger.codec import job_from
+from batcher.ledger.statements import APPLICATION_ID, migrations, statements
+from batcher.model import Job, State
+
+PAGE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One time that the batch was run; `ended_at` and `exit_reason` are None while it runs, or where it was killed."""
+
+    started_at: float
+    ended_at: float | None
+    exit_reason: str | None
+    pid: int
+    host: str
+
+
+class LedgerReader:
+    """Opens `path` read-only. Raises `InputError` if there is no ledger, `LedgerError` if it cannot be read. A context manager."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._sql = statements()
+        if not path.is_file():
+            raise InputError(f"{path.parent}: no batch was run here (there is no {path.name})", "Name the folder that was given as --out.")
+        try:
+            self._connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
+            self._connection.row_factory = sqlite3.Row
+            self._connection.execute("PRAGMA busy_timeout = 10000")
+            application_id = self._connection.execute("PRAGMA application_id").fetchone()[0]
+            version = self._connection.execute("PRAGMA user_version").fetchone()[0]
+        except sqlite3.Error as error:
+            raise LedgerError(f"{path}: the ledger cannot be read: {error}") from error
+        if application_id != APPLICATION_ID or version != len(migrations()):
+            self._connection.close()
+            raise LedgerError(f"{path} is not a ledger of this version of batcher")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._connection.close()
+
+    def counts(self) -> dict[State, int]:
+        """How many rows are in each state."""
+        return {State(state): rows for state, rows, _ in self._all("select_tallies")}
+
+    def spent_usd(self) -> float:
+        """What the rows cost so far, as far as known."""
+        return float(sum(cost for _, _, cost in self._all("select_tallies")))
+
+    def requests(self) -> dict[str, int]:
+        """Calls made to the service, by kind."""
+        return dict(self._all("select_requests"))
+
+    def runs(self) -> list[Run]:
+        """Each time that the batch was run, in order."""
+        return [Run(*values) for _, *values in self._all("select_runs")]
+
+    def meta(self) -> Mapping[str, Any]:
+        """What the batch is: facts by name."""
+        return {key: json.loads(value) for key, value in self._all("select_meta")}
+
+    def jobs(self, states: Collection[State] | None = None) -> Iterator[Job]:
+        """The rows of the batch in manifest order, a page at a time; only those in `states` if given."""
+        sql = f"{self._sql['select_jobs']} {self._sql['where_page']}"
+        after = 0
+        while page := self._execute(sql, {"after": after, "limit": PAGE}):
+            after = page[-1]["position"]
+            yield from (job_from(row) for row in page if states is None or row["state"] in states)
+
+    def row(self, row_id: str) -> Job | None:
+        """The row of that name, if the batch has one."""
+        found = self._execute(f"{self._sql['select_jobs']} {self._sql['where_row']}", {"row_id": row_id})
+        return job_from(found[0]) if found else None
+
+    def events(self, seq: int) -> list[tuple[float, str, Mapping[str, Any]]]:
+        """Everything that happened to a row: time, name of the event, its details."""
+        rows = self._execute(self._sql["select_events"], (seq,))
+        return [(at, name, json.loads(detail) if detail else {}) for at, name, detail in rows]
+
+    def _all(self, statement: str) -> list[Any]:
+        return self._execute(self._sql[statement], ())
+
+    def _execute(self, sql: str, values: Mapping[str, object] | tuple[object, ...]) -> list[Any]:
+        try:
+            return self._connection.execute(sql, values).fetchall()
+        except sqlite3.Error as error:
+            raise LedgerError(f"{self._path}: the ledger cannot be read: {error}") from error

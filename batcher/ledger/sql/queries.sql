@@ -1,0 +1,129 @@
+-- Each statement is named by the comment line before it.
+
+-- name: select_jobs
+SELECT j.position, s.seq, s.key, s.row_id, s.fingerprint, s.job, s.model, s.body, s.stem, s.fields, s.axes, s.inputs, s.source,
+       j.state, j.attempts, j.refusals, j.fetches, j.request_id, j.queued, j.queue_position, j.not_before, j.submitted_at, j.started_at,
+       j.produced_at, j.ended_at, j.download_s, j.outputs, j.artifacts, j.cost_usd, j.earlier_cost_usd, j.failure, j.cancel, j.cancel_refused,
+       j.polls, j.poll_failures
+FROM jobs AS j JOIN specs AS s USING (seq)
+
+-- name: where_claimable
+WHERE j.state = :state AND j.listed AND j.not_before <= :now ORDER BY j.position LIMIT :limit
+
+-- name: where_submitted
+WHERE j.state = 'submitted' ORDER BY j.position LIMIT :limit
+
+-- name: where_cancellable
+WHERE j.state = 'submitted' AND NOT j.cancel_refused AND j.queued IS NOT 0 ORDER BY j.position LIMIT :limit
+
+-- name: where_submitting
+WHERE j.state = 'submitting' ORDER BY j.position
+
+-- name: where_page
+WHERE j.listed AND j.position > :after ORDER BY j.position LIMIT :limit
+
+-- name: where_row
+WHERE j.listed AND s.row_id = :row_id ORDER BY j.position
+
+-- name: next_due
+SELECT min(not_before) FROM jobs WHERE state = :state AND listed AND not_before > :now
+
+-- name: end_waits
+UPDATE jobs SET not_before = 0, refusals = 0 WHERE not_before > 0 AND state IN ('planned', 'submitted', 'produced')
+
+-- name: forget_refused_cancels
+UPDATE jobs SET cancel_refused = 0 WHERE cancel_refused AND cancel IS NOT NULL AND state = 'submitted'
+
+-- name: update_job
+UPDATE jobs
+SET state = ?, attempts = ?, refusals = ?, fetches = ?, request_id = ?, queued = ?, queue_position = ?, not_before = ?, submitted_at = ?,
+    started_at = ?, produced_at = ?, ended_at = ?, download_s = ?, outputs = ?, artifacts = ?, cost_usd = ?, earlier_cost_usd = ?, failure = ?,
+    cancel = ?, cancel_refused = ?, polls = ?, poll_failures = ?
+WHERE seq = ?
+
+-- name: insert_event
+INSERT INTO events (seq, at, name, detail) VALUES (?, ?, ?, ?)
+
+-- name: insert_spec
+INSERT INTO specs (key, row_id, fingerprint, job, model, body, stem, fields, axes, inputs, source) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+
+-- name: insert_job
+INSERT INTO jobs (seq, position, state) VALUES (?, ?, 'planned')
+
+-- name: select_known
+SELECT s.seq, s.fingerprint, s.row_id, s.stem, s.fields, s.axes, s.inputs, s.source, j.state, j.position, j.listed, j.request_id
+FROM specs AS s JOIN jobs AS j USING (seq) WHERE s.key = ?
+
+-- name: update_spec
+UPDATE specs SET fingerprint = ?, job = ?, model = ?, body = ?, stem = ?, fields = ?, axes = ?, inputs = ?, source = ? WHERE seq = ?
+
+-- name: describe_spec
+UPDATE specs SET stem = ?, fields = ?, axes = ?, inputs = ?, source = ? WHERE seq = ?
+
+-- name: place_job
+UPDATE jobs SET position = ?, listed = 1 WHERE seq = ?
+
+-- name: replan_job
+UPDATE jobs
+SET position = ?, listed = 1, state = 'planned', attempts = 0, refusals = 0, fetches = 0, request_id = NULL, queued = NULL, queue_position = NULL,
+    not_before = 0, submitted_at = NULL, started_at = NULL, produced_at = NULL, ended_at = NULL, download_s = NULL, outputs = NULL,
+    artifacts = NULL, earlier_cost_usd = earlier_cost_usd + coalesce(cost_usd, 0), cost_usd = NULL, failure = NULL, cancel = NULL,
+    cancel_refused = 0, polls = 0, poll_failures = 0
+WHERE seq = ?
+
+-- name: begin_seen
+CREATE TEMP TABLE seen (seq INTEGER PRIMARY KEY, name_key TEXT NOT NULL UNIQUE, fingerprint TEXT NOT NULL) STRICT
+
+-- name: end_seen
+DROP TABLE temp.seen
+
+-- name: insert_seen
+INSERT INTO seen (seq, name_key, fingerprint) VALUES (?, ?, ?)
+
+-- name: select_seen
+SELECT fingerprint FROM seen WHERE seq = ?
+
+-- name: select_seen_name
+SELECT s.row_id, s.source FROM seen JOIN specs AS s USING (seq) WHERE seen.name_key = ?
+
+-- name: select_kept
+SELECT s.seq, s.row_id, s.stem FROM specs AS s JOIN jobs AS j USING (seq)
+WHERE j.listed AND j.seq NOT IN (SELECT seq FROM seen) AND j.state IN ('submitting', 'in_doubt', 'submitted', 'produced')
+
+-- name: delete_dropped
+DELETE FROM jobs
+WHERE listed AND seq NOT IN (SELECT seq FROM seen) AND state = 'planned' AND attempts = 0 AND earlier_cost_usd = 0
+
+-- name: delete_orphans
+DELETE FROM specs WHERE seq NOT IN (SELECT seq FROM jobs)
+
+-- name: unlist_dropped
+UPDATE jobs SET listed = 0
+WHERE listed AND seq NOT IN (SELECT seq FROM seen) AND state NOT IN ('submitting', 'in_doubt', 'submitted', 'produced')
+
+-- name: select_tallies
+SELECT state, rows, cost_usd FROM tallies
+
+-- name: add_requests
+INSERT INTO requests (kind, n) VALUES (?, ?) ON CONFLICT (kind) DO UPDATE SET n = n + excluded.n
+
+-- name: select_requests
+SELECT kind, n FROM requests
+
+-- name: begin_run
+INSERT INTO runs (started_at, pid, host) VALUES (?, ?, ?)
+
+-- name: end_run
+UPDATE runs SET ended_at = ?, exit_reason = ? WHERE id = ?
+
+-- name: select_runs
+SELECT id, started_at, ended_at, exit_reason, pid, host FROM runs ORDER BY id
+
+-- name: put_meta
+INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value
+
+-- name: select_meta
+SELECT key, value FROM meta
+
+-- name: select_events
+SELECT at, name, detail FROM events WHERE seq = ? ORDER BY id

@@ -1,0 +1,173 @@
+"""Who writes: one thread, which does whatever waits in one transaction and then answers (group commit, no timer)."""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+from batcher.errors import BatcherError, LedgerError
+
+T = TypeVar("T")
+BATCH_MAX = 1024
+"""The most tasks in one transaction: bounds how long the first of them waits."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    work: Callable[[sqlite3.Connection], Any]
+    loop: asyncio.AbstractEventLoop
+    future: asyncio.Future[Any]
+    alone: bool
+
+
+class Writer(Protocol):
+    """Owns the ledger's connection and does everything that is done with it, in transactions."""
+
+    async def do(self, work: Callable[[sqlite3.Connection], T], *, alone: bool = False) -> T:
+        """Run `work`, and return its result once it is durable.
+
+        With `alone` it has a transaction of its own, and an error of ours that it raises undoes that and nothing else.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Finish what waits and let go of the file."""
+        ...
+
+
+class InlineWriter:
+    """Does the work where it is asked for."""
+
+    def __init__(self, connection: sqlite3.Connection, after_commit: Callable[[sqlite3.Connection], None]) -> None:
+        self._connection = connection
+        self._after_commit = after_commit
+
+    async def do(self, work: Callable[[sqlite3.Connection], T], *, alone: bool = False) -> T:
+        """See `Writer`."""
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            result = work(self._connection)
+            self._connection.execute("COMMIT")
+        except BaseException:
+            self._connection.execute("ROLLBACK")
+            raise
+        self._after_commit(self._connection)
+        return result
+
+    async def aclose(self) -> None:
+        """See `Writer`."""
+        self._connection.close()
+
+
+class ThreadWriter:
+    """Owns the connection in a thread. After the first error of the database everything fails: what cannot be written down must not be done.
+
+    `after_commit` is called in the writing thread after each transaction, before anybody is told of it.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, after_commit: Callable[[sqlite3.Connection], None]) -> None:
+        self._connection = connection
+        self._after_commit = after_commit
+        self._tasks: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
+        self._broken: LedgerError | None = None
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, name="ledger", daemon=True)
+        self._thread.start()
+
+    async def do(self, work: Callable[[sqlite3.Connection], T], *, alone: bool = False) -> T:
+        """See `Writer`."""
+        if self._broken is not None:
+            raise self._broken
+        if self._closed or not self._thread.is_alive():
+            raise LedgerError("the ledger is closed")
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+        self._tasks.put(_Task(work, loop, future, alone))
+        return await future
+
+    async def aclose(self) -> None:
+        """See `Writer`."""
+        if self._closed:
+            return
+        self._closed = True
+        self._tasks.put(None)
+        await asyncio.to_thread(self._thread.join)
+
+    def _run(self) -> None:
+        going = True
+        while going:
+            batch = [self._tasks.get()]
+            while batch[-1] is not None and len(batch) < BATCH_MAX:
+                try:
+                    batch.append(self._tasks.get_nowait())
+                except queue.Empty:
+                    break
+            going = batch[-1] is not None
+            self._do_batch([task for task in batch if task is not None])
+        self._connection.close()
+
+    def _do_batch(self, tasks: list[_Task]) -> None:
+        group: list[_Task] = []
+        for task in tasks:
+            if task.alone:
+                self._transact(group)
+                group = []
+                self._transact([task])
+            else:
+                group.append(task)
+        self._transact(group)
+
+    def _transact(self, tasks: list[_Task]) -> None:
+        if not tasks:
+            return
+        if self._broken is not None:
+            _answer(tasks, error=self._broken)
+            return
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            results = [task.work(self._connection) for task in tasks]
+            self._connection.execute("COMMIT")
+            self._after_commit(self._connection)
+        except BaseException as error:
+            self._roll_back()
+            if not (tasks[0].alone and isinstance(error, BatcherError)):
+                remedy = "Nothing more is submitted. See that the disk has room, then resume."
+                self._broken = LedgerError(f"the ledger cannot be written: {error}", remedy)
+                self._broken.__cause__ = error
+            _answer(tasks, error=self._broken or error)
+        else:
+            _answer(tasks, results=results)
+
+    def _roll_back(self) -> None:
+        if self._connection.in_transaction:
+            try:
+                self._connection.execute("ROLLBACK")
+            except sqlite3.Error as error:
+                self._broken = LedgerError(f"the ledger cannot be rolled back: {error}")
+
+
+def _answer(tasks: list[_Task], results: list[Any] | None = None, error: BaseException | None = None) -> None:
+    """Tell the waiting, with one call into each event loop however many they are."""
+    loops: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Any], Any]]] = {}
+    for index, task in enumerate(tasks):
+        loops.setdefault(task.loop, []).append((task.future, results[index] if results is not None else None))
+    for loop, answers in loops.items():
+        try:
+            loop.call_soon_threadsafe(_settle, answers, error)
+        except RuntimeError:  # the loop was closed: nobody waits any more, and what was written stays written
+            continue
+
+
+def _settle(answers: list[tuple[asyncio.Future[Any], Any]], error: BaseException | None) -> None:
+    for future, result in answers:
+        if future.done():
+            continue
+        if error is not None:
+            future.set_exception(error)
+        else:
+            future.set_result(result)

@@ -1,0 +1,271 @@
+"""The life of a row: one table of states and events, and nothing else. Pure.
+
+    planned ──Claimed──▶ submitting ──Accepted──▶ submitted ──Produced──▶ produced ──Saved──▶ done
+       ▲                  │  │  └──Refused(permanent)──▶ failed    │ ▲        │  └──Broken(permanent)──▶ failed
+       ├──Refused(transient)─┘ └──Lost──▶ in_doubt         Running │ └─Expired┘
+       │                                    │ │ │           Unread ┘
+       ├──────────Resubmit, by a person─────┘ │ └──Abandon, by a person──▶ failed
+       │             Adopt(id), by a person ──┘──▶ submitted
+       └──Retry, by a person── failed, cancelled         submitted ──Died──▶ failed ──Cancelled──▶ cancelled
+
+`next_command` says what a lane does next with a row; `advance` says where an event takes it; `TABLE` lists every move there is. An event that the
+table does not list for a state is a fault of ours and raises.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from enum import StrEnum
+from typing import Any
+
+from batcher.events import (
+    Abandon,
+    Accepted,
+    Adopt,
+    Broken,
+    CancelAsked,
+    Cancelled,
+    Claimed,
+    Died,
+    Event,
+    Expired,
+    Lost,
+    NotCancellable,
+    Produced,
+    Refused,
+    Resubmit,
+    Retry,
+    Running,
+    Saved,
+    Unread,
+)
+from batcher.model import CancelWish, Failure, FailureKind, Job, Lane, Mode, State
+from batcher.retry import backoff_s
+from batcher.settings import RunSettings
+
+
+class Command(StrEnum):
+    """What a lane does next with a row."""
+
+    CLAIM = "claim"
+    """Wait for leave to submit; then the intent is recorded."""
+    SUBMIT = "submit"
+    POLL = "poll"
+    ASK_CANCEL = "ask_cancel"
+    """Record that the request is about to be cancelled, and why."""
+    CANCEL = "cancel"
+    FETCH = "fetch"
+
+
+WISHES = {Mode.DRAIN: CancelWish.WITHDRAW, Mode.CANCEL: CancelWish.CANCEL}
+"""The modes that take back what is queued at the service, and to what end."""
+
+
+def lane_of(state: State) -> Lane | None:
+    """The lane that carries rows in `state`, if one does."""
+    match state:
+        case State.PLANNED | State.SUBMITTING | State.SUBMITTED:
+            return Lane.REMOTE
+        case State.PRODUCED:
+            return Lane.DOWNLOAD
+        case _:
+            return None
+
+
+def next_command(job: Job, lane: Lane, mode: Mode, now: float) -> Command | None:
+    """What `lane` does next with `job`; None where it lets go of it."""
+    if mode is Mode.STOP or lane_of(job.state) is not lane:
+        return None
+    if job.state is State.SUBMITTING:
+        return Command.SUBMIT
+    if job.state is State.SUBMITTED:
+        return _next_while_submitted(job, mode)
+    if job.not_before > now or (job.state is State.PLANNED and mode is not Mode.RUN):
+        return None
+    return Command.CLAIM if job.state is State.PLANNED else Command.FETCH
+
+
+def _next_while_submitted(job: Job, mode: Mode) -> Command | None:
+    wish = WISHES.get(mode)
+    if wish is not None and job.queued is not False and not job.cancel_refused:
+        return Command.CANCEL if job.cancel is wish else Command.ASK_CANCEL
+    return None if mode is Mode.CANCEL else Command.POLL
+
+
+def advance(job: Job, event: Event, *, now: float, jitter: float, settings: RunSettings) -> Job:
+    """The row after `event`. `jitter`, in [0, 1), spreads the waits."""
+    move = TABLE.get((job.state, type(event)))
+    if move is None:
+        raise ValueError(f"row {job.row_id}: {type(event).__name__} cannot happen to a row that is {job.state}")
+    return move(job, event, now, jitter, settings)
+
+
+def is_durable(before: Job, after: Job) -> bool:
+    """Whether a move has to be written down: a poll that tells nothing new need not be."""
+    return (
+        before.state is not after.state or before.queued is not after.queued or before.cancel is not after.cancel or before.fetches != after.fetches
+    )
+
+
+def moves(state: State) -> frozenset[type]:
+    """The events that can happen to a row in `state`."""
+    return frozenset(event for of, event in TABLE if of is state)
+
+
+# ── the moves ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _fail(job: Job, failure: Failure, now: float) -> Job:
+    return replace(job, state=State.FAILED, failure=failure, ended_at=now, cancel=None)
+
+
+def _plan(job: Job, failure: Failure | None = None, not_before: float = 0.0) -> Job:
+    """Ready for a submission of its own: whatever belonged to the last request is put away. The request id stays for the record until the next."""
+    return replace(
+        job, state=State.PLANNED, failure=failure, not_before=not_before, outputs=(), queued=None, queue_position=None, cancel=None,
+        cancel_refused=False, polls=0, poll_failures=0, fetches=0, submitted_at=None, started_at=None, produced_at=None, ended_at=None,
+    )  # fmt: skip
+
+
+def _submitted(job: Job, request_id: str, now: float) -> Job:
+    return replace(
+        job, state=State.SUBMITTED, request_id=request_id, submitted_at=now, failure=None, refusals=0, not_before=0.0, queued=None, cancel=None,
+        cancel_refused=False, polls=0, poll_failures=0, fetches=0, ended_at=None,
+    )  # fmt: skip
+
+
+def _claimed(job: Job, event: Claimed, now: float, jitter: float, settings: RunSettings) -> Job:
+    earlier_cost_usd = job.earlier_cost_usd + (job.cost_usd or 0.0)
+    return replace(job, state=State.SUBMITTING, attempts=job.attempts + 1, request_id=None, cost_usd=None, earlier_cost_usd=earlier_cost_usd)
+
+
+def _accepted(job: Job, event: Accepted, now: float, jitter: float, settings: RunSettings) -> Job:
+    return _submitted(job, event.request_id, now)
+
+
+def _unfit(job: Job, event: Refused, now: float, jitter: float, settings: RunSettings) -> Job:
+    """Refused on this side, before anything was sent."""
+    return _fail(job, event.failure, now)
+
+
+def _refused(job: Job, event: Refused, now: float, jitter: float, settings: RunSettings) -> Job:
+    refused = replace(job, attempts=job.attempts - 1, refusals=job.refusals + 1)
+    if not event.transient or refused.refusals > settings.refusals:
+        return _fail(refused, event.failure, now)
+    wait = backoff_s(refused.refusals, jitter, settings.backoff_base_s, settings.backoff_ceiling_s)
+    return _plan(refused, event.failure, now + max(wait, event.retry_after_s or 0.0))
+
+
+def _lost(job: Job, event: Lost, now: float, jitter: float, settings: RunSettings) -> Job:
+    return replace(job, state=State.IN_DOUBT, failure=event.failure, ended_at=now)
+
+
+def _running(job: Job, event: Running, now: float, jitter: float, settings: RunSettings) -> Job:
+    queued = job.queued if event.queued is None else event.queued
+    started_at = now if queued is False and job.started_at is None else job.started_at
+    seen = replace(job, queued=queued, queue_position=event.queue_position, started_at=started_at, polls=job.polls + 1, poll_failures=0)
+    if now - (job.submitted_at or now) <= settings.job_timeout_s:
+        return seen
+    remedy = "Its id is kept: `batcher retry DIR --failed` asks for its result again before anything is paid."
+    return _fail(seen, Failure(FailureKind.STALLED, f"not finished {settings.job_timeout_s:g} s after it was submitted", remedy), now)
+
+
+def _unread(job: Job, event: Unread, now: float, jitter: float, settings: RunSettings) -> Job:
+    return replace(job, polls=job.polls + 1, poll_failures=job.poll_failures + 1)
+
+
+def _produced(job: Job, event: Produced, now: float, jitter: float, settings: RunSettings) -> Job:
+    return replace(
+        job, state=State.PRODUCED, outputs=event.outputs, cost_usd=job.cost_usd if event.cost_usd is None else event.cost_usd,
+        produced_at=job.produced_at or now, started_at=job.started_at or now, queued=False, queue_position=None, not_before=0.0,
+        polls=job.polls + 1, poll_failures=0, cancel=None,
+    )  # fmt: skip
+
+
+def _died(job: Job, event: Died, now: float, jitter: float, settings: RunSettings) -> Job:
+    dead = replace(job, cost_usd=job.cost_usd if event.cost_usd is None else event.cost_usd, polls=job.polls + 1)
+    if event.transient and dead.attempts <= settings.regenerations:
+        wait = backoff_s(dead.attempts, jitter, settings.backoff_base_s, settings.backoff_ceiling_s)
+        return _plan(dead, event.failure, now + wait)
+    return _fail(dead, event.failure, now)
+
+
+def _cancel_asked(job: Job, event: CancelAsked, now: float, jitter: float, settings: RunSettings) -> Job:
+    return replace(job, cancel=event.wish)
+
+
+def _cancelled(job: Job, event: Cancelled, now: float, jitter: float, settings: RunSettings) -> Job:
+    if job.cancel is CancelWish.WITHDRAW:
+        return replace(_plan(job), attempts=max(0, job.attempts - 1))
+    failure = Failure(FailureKind.CANCELLED, "the request was cancelled", "`batcher retry DIR` submits it again.")
+    return replace(job, state=State.CANCELLED, failure=failure, ended_at=now, cancel=None)
+
+
+def _not_cancellable(job: Job, event: NotCancellable, now: float, jitter: float, settings: RunSettings) -> Job:
+    return replace(job, cancel=None if event.certain else job.cancel, cancel_refused=True)
+
+
+def _saved(job: Job, event: Saved, now: float, jitter: float, settings: RunSettings) -> Job:
+    return replace(job, state=State.DONE, artifacts=event.artifacts, download_s=event.download_s, failure=None, ended_at=now)
+
+
+def _broken(job: Job, event: Broken, now: float, jitter: float, settings: RunSettings) -> Job:
+    broken = replace(job, fetches=job.fetches + 1, failure=event.failure)
+    if not event.transient or broken.fetches >= settings.download_attempts:
+        return _fail(broken, event.failure, now)
+    wait = backoff_s(broken.fetches, jitter, settings.backoff_base_s, settings.backoff_ceiling_s)
+    return replace(broken, not_before=now + max(wait, event.retry_after_s or 0.0))
+
+
+def _expired(job: Job, event: Expired, now: float, jitter: float, settings: RunSettings) -> Job:
+    expired = replace(job, fetches=job.fetches + 1, failure=event.failure)
+    if expired.fetches >= settings.download_attempts:
+        return _fail(expired, event.failure, now)
+    wait = backoff_s(expired.fetches, jitter, settings.backoff_base_s, settings.backoff_ceiling_s)
+    return replace(expired, state=State.SUBMITTED, outputs=(), not_before=now + wait, polls=0)
+
+
+def _retry(job: Job, event: Retry, now: float, jitter: float, settings: RunSettings) -> Job:
+    may_hold_a_result = job.failure is not None and job.failure.kind.is_collectable and job.request_id is not None
+    if may_hold_a_result and not event.regenerate:
+        return _submitted(job, job.request_id or "", now)
+    return replace(_plan(job), refusals=0)
+
+
+def _resubmit(job: Job, event: Resubmit, now: float, jitter: float, settings: RunSettings) -> Job:
+    return _plan(job)
+
+
+def _adopt(job: Job, event: Adopt, now: float, jitter: float, settings: RunSettings) -> Job:
+    return _submitted(job, event.request_id, now)
+
+
+def _abandon(job: Job, event: Abandon, now: float, jitter: float, settings: RunSettings) -> Job:
+    return _fail(job, Failure(FailureKind.ABANDONED, "given up while it was in doubt; it may have been charged"), now)
+
+
+Move = Callable[[Job, Any, float, float, RunSettings], Job]
+
+TABLE: dict[tuple[State, type], Move] = {
+    (State.PLANNED, Claimed): _claimed,
+    (State.PLANNED, Refused): _unfit,
+    (State.SUBMITTING, Accepted): _accepted,
+    (State.SUBMITTING, Refused): _refused,
+    (State.SUBMITTING, Lost): _lost,
+    (State.IN_DOUBT, Resubmit): _resubmit,
+    (State.IN_DOUBT, Adopt): _adopt,
+    (State.IN_DOUBT, Abandon): _abandon,
+    (State.SUBMITTED, Running): _running,
+    (State.SUBMITTED, Unread): _unread,
+    (State.SUBMITTED, Produced): _produced,
+    (State.SUBMITTED, Died): _died,
+    (State.SUBMITTED, CancelAsked): _cancel_asked,
+    (State.SUBMITTED, Cancelled): _cancelled,
+    (State.SUBMITTED, NotCancellable): _not_cancellable,
+    (State.PRODUCED, Saved): _saved,
+    (State.PRODUCED, Broken): _broken,
+    (State.PRODUCED, Expired): _expired,
+    (State.FAILED, Retry): _retry,
+    (State.CANCELLED, Retry): _retry,
+}

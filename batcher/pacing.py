@@ -1,0 +1,137 @@
+"""How fast to submit: a token bucket, a shared cool-down and a circuit breaker. Pure: the time comes in as an argument, in seconds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+@dataclass(slots=True)
+class TokenBucket:
+    """At most `rate_per_s` submits a second on average, and never more than `burst` at once; no limit if `rate_per_s` is None.
+
+    Kept as the time at which the next submit is due (GCRA) and not as a count of tokens, so that rounding can never leave a fraction that stalls.
+    """
+
+    rate_per_s: float | None
+    burst: float = 1.0
+    _due: float = float("-inf")
+
+    def wait_s(self, now: float) -> float:
+        """How long until the next submit is allowed; 0.0 if it is now."""
+        return 0.0 if self.rate_per_s is None else max(0.0, self._due - now)
+
+    def take(self, now: float) -> None:
+        """Count one submit."""
+        if self.rate_per_s is not None:
+            interval = 1.0 / self.rate_per_s
+            self._due = max(self._due, now - (self.burst - 1.0) * interval) + interval
+
+
+@dataclass(slots=True)
+class CoolDown:
+    """A wait that the service asked for and that holds for all submits."""
+
+    _until: float = float("-inf")
+
+    def extend(self, until: float) -> None:
+        """Hold all submits until then, or longer if longer was asked before."""
+        self._until = max(self._until, until)
+
+    def wait_s(self, now: float) -> float:
+        """How long it still lasts; 0.0 if it does not."""
+        return max(0.0, self._until - now)
+
+
+class Breaker:
+    """Keeps an outage of submits from putting one row after another in doubt.
+
+    Closed, it lets everything through. After `threshold` submits in a row that the service's health made fail it opens for a while, which doubles
+    each time. Then one free call probes the service, and after that succeeds one submit is let through on trial: its success closes the breaker.
+    """
+
+    class Verdict(StrEnum):
+        """What a submit that wants to go has to do."""
+
+        GO = "go"
+        WAIT = "wait"
+        PROBE = "probe"
+        """Ask something free first, and tell `probed`."""
+
+    def __init__(self, threshold: int = 5, base_s: float = 2.0, ceiling_s: float = 300.0) -> None:
+        self._threshold = threshold
+        self._base_s = base_s
+        self._ceiling_s = ceiling_s
+        self._failures = 0
+        self._openings = 0
+        self._open_until: float | None = None
+        self._probing = False
+        self._on_trial = False
+        self.opened_at: float | None = None
+        """Since when it has not been closed; None while it is."""
+
+    def ask(self, now: float) -> Verdict:
+        """What to do; GO while it is open counts as the submit on trial."""
+        if self._open_until is None:
+            return self.Verdict.GO
+        if now < self._open_until or self._probing or self._on_trial:
+            return self.Verdict.WAIT
+        self._probing = True
+        return self.Verdict.PROBE
+
+    def wait_s(self, now: float) -> float:
+        """How long to wait before asking again, after WAIT. While a probe or trial is under way its end is not known: ask again soon."""
+        return max(0.05, (self._open_until or now) - now)
+
+    def probed(self, ok: bool, now: float) -> None:
+        """The outcome of the probe; where it is good, whoever probed may submit, on trial."""
+        self._probing = False
+        if ok:
+            self._on_trial = True
+        else:
+            self._open(now)
+
+    def withdrawn(self) -> None:
+        """Whoever was told to probe, or to go on trial, did not submit after all."""
+        self._probing = self._on_trial = False
+
+    def succeeded(self) -> None:
+        """A submit was answered: the service is healthy, whatever it said."""
+        self._failures = self._openings = 0
+        self._open_until = self.opened_at = None
+        self._on_trial = False
+
+    def failed(self, now: float) -> None:
+        """A submit failed in a way that speaks of the service's health."""
+        self._failures += 1
+        if self._on_trial or (self._open_until is None and self._failures >= self._threshold):
+            self._open(now)
+
+    def _open(self, now: float) -> None:
+        self._on_trial = False
+        self._open_until = now + min(self._ceiling_s, self._base_s * 2.0 ** min(self._openings, 32))
+        self._openings += 1
+        if self.opened_at is None:
+            self.opened_at = now
+
+
+@dataclass(slots=True)
+class Outage:
+    """Tells when the service has been out of reach for so long that the batch should end: `patience_s`, or less where it was never reached at all."""
+
+    patience_s: float
+    first_patience_s: float
+    _since: float | None = None
+    _ever_answered: bool = False
+
+    def answered(self) -> None:
+        """The service gave a proper answer to some call."""
+        self._since = None
+        self._ever_answered = True
+
+    def failed(self, now: float) -> bool:
+        """A call failed in a way that speaks of the service's health; whether to give up."""
+        if self._since is None:
+            self._since = now
+        patience = self.patience_s if self._ever_answered else min(self.patience_s, self.first_patience_s)
+        return now - self._since > patience

@@ -1,0 +1,1 @@
+"""Services that make pictures and videos, each behind the port `Provider`."""

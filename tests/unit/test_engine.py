@@ -1,0 +1,363 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from batcher.errors import ApiError, ApiErrorKind, DownloadError, DownloadErrorKind, LedgerError, OutputError
+from batcher.model import ExitReason, Mode, RequestPhase, RequestResult, State
+from batcher.settings import RunSettings
+from tests.support.engine_world import World
+from tests.support.virtual_time import run_virtual
+
+
+def test_every_row_is_done_and_submitted_once() -> None:
+    async def main() -> None:
+        world = World()
+        await world.plan(200)
+        assert await world.engine().run() is ExitReason.COMPLETED
+        assert world.count(State.DONE) == 200
+        assert len(world.provider.accepted) == 200
+
+    run_virtual(main())
+
+
+def test_the_same_seed_gives_the_same_log() -> None:
+    async def main(seed: int) -> list[tuple[float, str, str]]:
+        world = World(seed, slots=8)
+        await world.plan(60)
+        await world.engine().run()
+        return world.log.events
+
+    first, again, other = run_virtual(main(1)), run_virtual(main(1)), run_virtual(main(2))
+    assert first == again
+    assert first != other
+
+
+def test_jobs_posts_and_downloads_in_flight_are_bounded_apart() -> None:
+    async def main() -> None:
+        world = World(settings=RunSettings(concurrency=40, posts_in_flight=3, downloads=5), service_s=lambda rng: 5.0)
+        await world.plan(150)
+        running_max = 0
+
+        async def watch() -> None:
+            nonlocal running_max
+            while True:
+                now = world.clock.now()
+                running_max = max(running_max, sum(request.ends_at > now for request in world.provider.accepted.values()))
+                await asyncio.sleep(0.05)
+
+        watcher = asyncio.create_task(watch())
+        await world.engine().run()
+        watcher.cancel()
+        assert world.provider.posts_in_flight_max == 3
+        assert world.fetcher.at_once_max == 5
+        assert 20 < running_max <= 40
+
+    run_virtual(main())
+
+
+def test_submits_keep_to_their_rate() -> None:
+    async def main() -> None:
+        world = World(settings=RunSettings(submits_per_s=10), service_s=lambda rng: 0.1)
+        await world.plan(100)
+        await world.engine().run()
+        times = [at for at, _, name in world.log.events if name == "Claimed"]
+        assert max(sum(start <= at < start + 1.0 for at in times) for start in times) <= 20
+        assert 8.5 < times[-1] - times[0] < 11
+
+    run_virtual(main())
+
+
+def test_slow_downloads_hold_submits_back() -> None:
+    async def main() -> None:
+        world = World(settings=RunSettings(concurrency=8, downloads=1), service_s=lambda rng: 0.1)
+        world.fetcher.seconds = 10.0
+        await world.plan(60)
+        ahead = 0
+
+        async def watch() -> None:
+            nonlocal ahead
+            while True:
+                ahead = max(ahead, world.count(State.PRODUCED))
+                await asyncio.sleep(1)
+
+        watcher = asyncio.create_task(watch())
+        assert await world.engine().run() is ExitReason.COMPLETED
+        watcher.cancel()
+        assert 4 <= ahead <= 4 + 8 + 1
+
+    run_virtual(main())
+
+
+@pytest.mark.parametrize("kind", [ApiErrorKind.INTERRUPTED, ApiErrorKind.UNAVAILABLE])
+def test_a_lost_answer_leaves_doubt_and_is_never_sent_again(kind: ApiErrorKind) -> None:
+    async def main() -> None:
+        world = World(fault=lambda call, n: ApiError(kind, "gone", status=502) if call == "submit" and n == 3 else None)
+        await world.plan(10)
+        assert await world.engine().run() is ExitReason.COMPLETED
+        assert (world.count(State.DONE), world.count(State.IN_DOUBT)) == (9, 1)
+        assert await world.engine().run() is ExitReason.COMPLETED
+        assert len(world.provider.accepted) == 10
+        assert world.provider.calls["submit"] == 10
+
+    run_virtual(main())
+
+
+def test_an_unreachable_service_costs_nothing_and_is_tried_again() -> None:
+    async def main() -> None:
+        world = World(fault=lambda call, n: ApiError(ApiErrorKind.UNREACHABLE, "refused") if call == "submit" and n <= 4 else None)
+        await world.plan(5)
+        assert await world.engine().run() is ExitReason.COMPLETED
+        assert world.count(State.DONE) == 5
+        assert len(world.provider.accepted) == 5
+
+    run_virtual(main())
+
+
+def test_a_429_cools_all_submits_down_for_as_long_as_it_says() -> None:
+    def fault(call: str, n: int) -> ApiError | None:
+        return ApiError(ApiErrorKind.THROTTLED, "slow down", status=429, retry_after_s=30.0) if call == "submit" and n == 5 else None
+
+    async def main() -> None:
+        world = World(settings=RunSettings(posts_in_flight=1), fault=fault)
+        await world.plan(20)
+        await world.engine().run()
+        refused_at = next(at for at, _, name in world.log.events if name == "Refused")
+        after = [at for at, _, name in world.log.events if name == "Claimed" and at > refused_at]
+        assert min(after) >= refused_at + 30.0
+        assert world.count(State.DONE) == 20
+
+    run_virtual(main())
+
+
+def test_a_storm_of_an_hour_puts_few_rows_in_doubt_and_the_rest_completes() -> None:
+    def storm(world: World) -> None:
+        started = world.clock.now()
+        world.provider.fault = lambda call, n: (
+            ApiError(ApiErrorKind.UNAVAILABLE, "503", status=503) if call == "submit" and world.clock.now() - started < 3600 else None
+        )
+
+    async def main() -> None:
+        world = World()
+        storm(world)
+        await world.plan(1000)
+        assert await world.engine().run() is ExitReason.COMPLETED
+        assert world.count(State.IN_DOUBT) <= world.settings.concurrency
+        assert world.count(State.DONE) + world.count(State.IN_DOUBT) == 1000
+        assert world.provider.calls["probe"] >= 5
+
+    run_virtual(main())
+
+
+def test_a_service_that_never_answers_ends_the_run_resumable() -> None:
+    async def main() -> None:
+        world = World(fault=lambda call, n: ApiError(ApiErrorKind.UNREACHABLE, "connection refused"))
+        await world.plan(5)
+        assert await world.engine().run() is ExitReason.SERVICE_UNAVAILABLE
+        assert world.count(State.PLANNED) == 5
+        assert world.clock.now() - 1_800_000_000 < 120
+
+    run_virtual(main())
+
+
+def test_failures_are_final_by_default_and_paid_again_only_by_policy() -> None:
+    async def main(regenerations: int) -> tuple[int, int]:
+        world = World(settings=RunSettings(regenerations=regenerations))
+        world.provider.outcome = lambda request: RequestResult(RequestPhase.FAILED, error="boom") if int(request.request_id[-6:]) <= 4 else None
+        await world.plan(4)
+        assert await world.engine().run() is ExitReason.COMPLETED
+        return world.count(State.DONE), len(world.provider.accepted)
+
+    assert run_virtual(main(0)) == (0, 4)
+    assert run_virtual(main(1)) == (4, 8)
+
+
+def test_broken_downloads_are_fetched_again_and_never_generated_again() -> None:
+    async def main() -> None:
+        world = World()
+        world.fetcher.fault = lambda url, n: DownloadError(DownloadErrorKind.TRANSIENT, "cut") if n % 2 else None
+        await world.plan(20)
+        assert await world.engine().run() is ExitReason.COMPLETED
+        assert world.count(State.DONE) == 20
+        assert len(world.provider.accepted) == 20
+
+    run_virtual(main())
+
+
+def test_an_expired_link_is_read_again_from_the_result() -> None:
+    async def main() -> None:
+        world = World()
+        world.fetcher.fault = lambda url, n: DownloadError(DownloadErrorKind.EXPIRED, "403") if n == 1 else None
+        await world.plan(1)
+        assert await world.engine().run() is ExitReason.COMPLETED
+        assert world.count(State.DONE) == 1
+        assert world.provider.calls["result"] == 2
+        assert len(world.provider.accepted) == 1
+
+    run_virtual(main())
+
+
+def test_a_full_disk_stops_submitting_and_a_later_run_completes() -> None:
+    async def main() -> None:
+        world = World(settings=RunSettings(concurrency=4))
+        world.fetcher.fault = lambda url, n: OutputError("no space left") if n >= 5 else None
+        await world.plan(40)
+        assert await world.engine().run() is ExitReason.OUTPUT_UNWRITABLE
+        paid = len(world.provider.accepted)
+        assert paid < 40
+        assert world.count(State.PRODUCED) >= 1
+        world.fetcher.fault = lambda url, n: None
+        assert await world.engine().run() is ExitReason.COMPLETED
+        assert world.count(State.DONE) == 40
+        assert len(world.provider.accepted) == 40
+
+    run_virtual(main())
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"), [(ApiErrorKind.TOKEN, ExitReason.TOKEN_REJECTED), (ApiErrorKind.BALANCE, ExitReason.NO_BALANCE)], ids=["token", "balance"]
+)
+def test_whole_batch_conditions_stop_claiming_and_fail_no_row(kind: ApiErrorKind, reason: ExitReason) -> None:
+    async def main() -> None:
+        world = World(settings=RunSettings(concurrency=8, posts_in_flight=2))
+        world.provider.fault = lambda call, n: ApiError(kind, "no", status=401) if call == "submit" and n > 10 else None
+        await world.plan(50)
+        assert await world.engine().run() is reason
+        assert world.count(State.FAILED) == 0
+        assert world.count(State.DONE) == 10
+        assert world.provider.calls["submit"] <= 12
+        world.provider.fault = lambda call, n: None
+        assert await world.engine().run() is ExitReason.COMPLETED
+        assert len(world.provider.accepted) == 50
+
+    run_virtual(main())
+
+
+def test_a_token_revoked_while_polling_keeps_every_id() -> None:
+    async def main() -> None:
+        world = World(settings=RunSettings(concurrency=8))
+        world.provider.fault = lambda call, n: ApiError(ApiErrorKind.TOKEN, "revoked", status=401) if call == "status" and n == 20 else None
+        await world.plan(50)
+        assert await world.engine().run() is ExitReason.TOKEN_REJECTED
+        assert world.count(State.FAILED) == world.count(State.IN_DOUBT) == 0
+        assert await world.engine().run() is ExitReason.COMPLETED
+        assert len(world.provider.accepted) == 50
+
+    run_virtual(main())
+
+
+def test_the_first_interrupt_takes_back_what_is_queued_and_waits_for_what_runs() -> None:
+    async def main() -> None:
+        world = World(settings=RunSettings(concurrency=20, poll_ceiling_s=1.0), slots=5, service_s=lambda rng: 10.0)
+        await world.plan(60)
+        engine = world.engine()
+        asyncio.get_running_loop().call_later(15, engine.interrupt, ExitReason.INTERRUPTED)
+        assert await engine.run() is ExitReason.INTERRUPTED
+        assert world.count(State.SUBMITTED) == world.count(State.PRODUCED) == 0
+        assert world.count(State.DONE) + world.count(State.PLANNED) == 60
+        assert any(request.cancelled for request in world.provider.accepted.values())
+        assert await world.engine().run() is ExitReason.COMPLETED
+        assert world.count(State.DONE) == 60
+        assert sum(not request.cancelled for request in world.provider.accepted.values()) == 60
+
+    run_virtual(main())
+
+
+def test_the_grace_time_ends_the_waiting_and_ids_are_kept() -> None:
+    async def main() -> None:
+        world = World(settings=RunSettings(concurrency=4, grace_s=5), service_s=lambda rng: 100.0)
+        await world.plan(10)
+        engine = world.engine()
+        asyncio.get_running_loop().call_later(10, engine.interrupt, ExitReason.TERMINATED)
+        assert await engine.run() is ExitReason.TERMINATED
+        assert world.clock.now() - 1_800_000_000 < 16
+        assert world.count(State.SUBMITTED) == 4
+        assert await world.engine().run() is ExitReason.COMPLETED
+        assert len(world.provider.accepted) == 10
+
+    run_virtual(main())
+
+
+def test_the_second_interrupt_leaves_at_once() -> None:
+    async def main() -> None:
+        world = World(settings=RunSettings(concurrency=30), service_s=lambda rng: 100.0, wire_s=lambda rng: 0.2)
+        await world.plan(40)
+        engine = world.engine()
+        for after in (1.0, 1.05):
+            asyncio.get_running_loop().call_later(after, engine.interrupt, ExitReason.INTERRUPTED)
+        assert await engine.run() is ExitReason.INTERRUPTED
+        assert world.clock.now() - 1_800_000_000 < 2
+        assert await world.engine().run() is ExitReason.COMPLETED
+        assert world.count(State.DONE) == 40
+        assert len(world.provider.accepted) == 40
+
+    run_virtual(main())
+
+
+def test_cancel_mode_cancels_what_is_queued_for_good_and_leaves_the_rest() -> None:
+    async def main() -> None:
+        world = World(settings=RunSettings(concurrency=20), slots=5, service_s=lambda rng: 30.0)
+        await world.plan(40)
+        first = world.engine()
+        for after in (5.0, 5.01):
+            asyncio.get_running_loop().call_later(after, first.interrupt, ExitReason.INTERRUPTED)
+        await first.run()
+        assert await world.engine(Mode.CANCEL).run() is ExitReason.STOPPED_EARLY
+        assert world.count(State.CANCELLED) == 15
+        assert world.count(State.SUBMITTED) == 5
+        assert await world.engine().run() is ExitReason.COMPLETED
+        assert (world.count(State.CANCELLED), world.count(State.DONE)) == (15, 25)
+
+    run_virtual(main())
+
+
+def test_a_request_that_never_ends_stalls_and_its_id_is_kept() -> None:
+    async def main() -> None:
+        world = World(settings=RunSettings(job_timeout_s=600), service_s=lambda rng: 1e9)
+        await world.plan(2)
+        assert await world.engine().run() is ExitReason.COMPLETED
+        assert world.count(State.FAILED) == 2
+
+    run_virtual(main())
+
+
+def test_a_request_the_service_forgets_is_lost_only_after_several_reads() -> None:
+    async def main() -> None:
+        world = World(fault=lambda call, n: ApiError(ApiErrorKind.GONE, "404", status=404) if call == "status" and n <= 3 else None)
+        await world.plan(1)
+        await world.engine().run()
+        assert world.count(State.DONE) == 1
+        world.provider.accepted.clear()
+        await world.plan(2)
+        world.provider.fault = lambda call, n: ApiError(ApiErrorKind.GONE, "404", status=404) if call == "status" else None
+        await world.engine().run()
+        assert world.count(State.FAILED) == 1
+        assert len(world.provider.accepted) == 1
+
+    run_virtual(main())
+
+
+def test_a_ledger_that_fails_ends_the_run_with_its_error() -> None:
+    async def main() -> None:
+        world = World()
+        await world.plan(30)
+        record, calls = world.ledger.record, 0
+
+        async def failing(*args: object) -> None:
+            nonlocal calls
+            calls += 1
+            if calls > 40:
+                raise LedgerError("disk I/O error")
+            await record(*args)  # type: ignore[arg-type]
+
+        world.ledger.record = failing  # type: ignore[method-assign,assignment]
+        submits = 0
+
+        with pytest.raises(LedgerError, match="disk I/O"):
+            await world.engine().run()
+        submits = world.provider.calls["submit"]
+        await asyncio.sleep(100)
+        assert world.provider.calls["submit"] == submits
+
+    run_virtual(main())
