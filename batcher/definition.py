@@ -103,6 +103,9 @@ class Definition(BaseModel):
         """The request that this row makes."""
         raise NotImplementedError
 
+    example: ClassVar[Mapping[str, Any]] = {}
+    """The fields of a row that is worth showing; a local file in it need not exist."""
+
     @classmethod
     def links(cls, output: Json) -> tuple[str, ...]:
         """The links to the files in what the service gave back, in order."""

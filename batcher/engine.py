@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import deque
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
+from typing import Any
 
 from batcher import lifecycle
 from batcher.carry import Carrier, Links
@@ -71,7 +73,7 @@ class Engine:
         self._observer = observer
         self.course = Course(clock, mode)
         outage = Outage(settings.outage_s, FIRST_PATIENCE_S)
-        self._gate = SubmitGate(settings, clock, self.course, outage, provider.probe, self._is_congested)
+        self._gate = SubmitGate(settings, clock, self.course, outage, provider.probe, self._is_congested, self._notice)
         self._carrier = Carrier(
             provider=provider, bodies=bodies, fetcher=fetcher, links=links, gate=self._gate, course=self.course, outage=outage, clock=clock,
             jitter=rng.random, settings=settings,
@@ -89,14 +91,17 @@ class Engine:
         """What a whole-batch condition said, if one ended the run."""
         return self._carrier.trouble
 
-    async def run(self) -> ExitReason:
-        """Carry rows until there is nothing left that the course allows."""
+    async def run(self, beside: Callable[[], Coroutine[Any, Any, None]] | None = None) -> ExitReason:
+        """Carry rows until there is nothing left that the course allows. `beside` runs meanwhile; if it fails, the run fails."""
         for job in await self._ledger.recover(self._clock.now()):
             failure = Failure(FailureKind.OUTCOME_UNKNOWN, "the process ended before the answer to its submit was recorded", DOUBT_REMEDY)
             await self._record(job, Lost(failure))
         try:
             async with asyncio.TaskGroup() as tasks:
+                companion = tasks.create_task(beside()) if beside is not None else None
                 await self._dispatch(tasks)
+                if companion is not None:
+                    companion.cancel()
         except BaseExceptionGroup as group:
             ours = group.subgroup(BatcherError)
             if ours is None:
@@ -110,6 +115,7 @@ class Engine:
         self._interrupts += 1
         loop = asyncio.get_running_loop()
         if self._interrupts == 1:
+            self._notice("Stopping: nothing more is submitted, what is queued is taken back, what runs is waited for. Once more to leave at once.")
             self.course.change(reason, remote=Mode.DRAIN)
             self._wake.set()
             loop.call_later(self._settings.grace_s, self._let_go)
@@ -210,6 +216,9 @@ class Engine:
     def _is_congested(self) -> bool:
         download = self._lanes[Lane.DOWNLOAD]
         return len(download.ready) >= BACKLOG * download.limit
+
+    def _notice(self, message: str) -> None:
+        self._observer.notice(message, self._clock.now())
 
     async def _flush(self) -> None:
         counts = dict(self._carrier.requests)

@@ -8,6 +8,7 @@
      ├─ OutputError                73   the output folder cannot be written, or belongs to another run
      │   └─ LedgerError            73   the ledger cannot be trusted any more: spending stops
      ├─ TokenError                 77   no token, or the service rejects it
+     ├─ InterruptedRunError        130  a stop came before anything was submitted (143 for SIGTERM)
      ├─ ApiError                   69   one call to the service failed; `kind` says what that proves
      └─ DownloadError              69   one output could not be fetched, checked or saved
 
@@ -20,7 +21,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from batcher.model import Where
+from batcher.model import ExitReason, Where
 
 
 class BatcherError(Exception):
@@ -99,6 +100,14 @@ class TokenError(BatcherError):
     exit_code = 77
 
 
+class InterruptedRunError(BatcherError):
+    """A stop came before anything was submitted."""
+
+    def __init__(self, reason: ExitReason) -> None:
+        super().__init__("stopped before anything was submitted")
+        self.exit_code = 143 if reason is ExitReason.TERMINATED else 130
+
+
 class ApiErrorKind(StrEnum):
     """What a failed call to the service proves, and about whom."""
 
@@ -133,9 +142,16 @@ class ApiError(BatcherError):
     exit_code = 69
 
     def __init__(
-        self, kind: ApiErrorKind, message: str, *, status: int | None = None, code: str | None = None, retry_after_s: float | None = None
+        self,
+        kind: ApiErrorKind,
+        message: str,
+        *,
+        remedy: str = "",
+        status: int | None = None,
+        code: str | None = None,
+        retry_after_s: float | None = None,
     ) -> None:
-        super().__init__(message)
+        super().__init__(message, remedy)
         self.kind = kind
         self.status = status
         self.code = code

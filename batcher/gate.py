@@ -35,6 +35,7 @@ class SubmitGate:
         outage: Outage,
         probe: Callable[[], Awaitable[None]],
         is_congested: Callable[[], bool],
+        notice: Callable[[str], None],
     ) -> None:
         self._settings = settings
         self._clock = clock
@@ -42,6 +43,7 @@ class SubmitGate:
         self._outage = outage
         self._probe = probe
         self._is_congested = is_congested
+        self._notice = notice
         self._turn = asyncio.Lock()
         self._freed = asyncio.Event()
         self._inside: set[int] = set()
@@ -83,7 +85,10 @@ class SubmitGate:
         """A submit failed: slow down, or open the breaker, as the error asks."""
         now = self._clock.now()
         if error.kind in TROUBLE:
+            was_open = self.breaker.opened_at is not None
             self.breaker.failed(now)
+            if self.breaker.opened_at is not None and not was_open:
+                self._notice(f"The service is in trouble ({error.message}): nothing is submitted until it answers again.")
         else:
             self.breaker.succeeded()
         if error.kind is ApiErrorKind.THROTTLED or error.retry_after_s is not None:

@@ -319,3 +319,14 @@ class ProviderFacts:
     can_look_up_requests: bool = False
     can_cancel_running: bool = False
     refusal_statuses: frozenset[int] = frozenset(range(400, 500))
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One time that a batch was run; `ended_at` and `exit_reason` are None while it runs, or where it was killed."""
+
+    started_at: float
+    ended_at: float | None
+    exit_reason: str | None
+    pid: int
+    host: str

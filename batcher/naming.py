@@ -26,8 +26,8 @@ _NOT_IN_SLUG = re.compile(r"(?:[^\w.]|_|(?<!\w)\.|\.(?!\w))+")
 def file_stem(text: str) -> str:
     """A name for a file, without extension, that any disk takes and that stays in its folder.
 
-    A text that is such a name already comes back as it is; any other is cleaned, cut to 120 bytes of UTF-8, and given a short hash of the original, so
-    that two texts do not get one name.
+    A text that is such a name already comes back as it is; any other is cleaned, cut to 120 bytes of UTF-8, and given a short hash of the original,
+    so that two texts do not get one name.
     """
     if _PLAIN.fullmatch(text) and not _RESERVED_NAME.match(text):
         return text
@@ -60,13 +60,13 @@ def slug(text: str) -> str:
     return words[:SLUG_LIMIT].rstrip("-.") or _hash(text, 8)
 
 
-def nearest(found: str, allowed: Iterable[str]) -> str | None:
-    """The one of `allowed` that was most likely meant by `found`, if any comes near."""
+def nearest(found: str, allowed: Iterable[str], likeness: float = 0.65) -> str | None:
+    """The one of `allowed` that was most likely meant by `found`, if any is as like it as `likeness`, from 0 to 1."""
     by_key = {_spelling(name): name for name in sorted(allowed, reverse=True)}
     wanted = _spelling(found[:200])
     if wanted in by_key:
         return by_key[wanted]
-    close = difflib.get_close_matches(wanted, by_key, n=1, cutoff=0.65)
+    close = difflib.get_close_matches(wanted, by_key, n=1, cutoff=likeness)
     return by_key[close[0]] if close else None
 
 

@@ -6,10 +6,10 @@ Each port has a real adapter and a fake one that ships beside it, and one contra
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from batcher.errors import Problem
 from batcher.events import Event
@@ -24,6 +24,7 @@ from batcher.model import (
     ProviderFacts,
     RequestResult,
     RequestStatus,
+    Run,
     State,
 )
 
@@ -191,6 +192,34 @@ class Ledger(Protocol):
         ...
 
 
+class LedgerView(Protocol):
+    """The memory of a batch, to look at. Every method raises `LedgerError` and nothing else."""
+
+    def counts(self) -> Mapping[State, int]:
+        """How many rows are in each state."""
+        ...
+
+    def spent_usd(self) -> float:
+        """What the rows cost so far, as far as known."""
+        ...
+
+    def requests(self) -> Mapping[str, int]:
+        """Calls made to the service, by kind."""
+        ...
+
+    def runs(self) -> Sequence[Run]:
+        """Each time that the batch was run, in order."""
+        ...
+
+    def meta(self) -> Mapping[str, Any]:
+        """What the batch is: facts by name."""
+        ...
+
+    def jobs(self, states: Collection[State] | None = None) -> Iterator[Job]:
+        """The rows of the batch in manifest order, a page at a time; only those in `states` if given."""
+        ...
+
+
 class Observer(Protocol):
     """Told of every event once it is durable. Must be quick and must not raise."""
 
@@ -198,6 +227,6 @@ class Observer(Protocol):
         """`job` is the row as it is after `event`."""
         ...
 
-    def notice(self, message: str) -> None:
+    def notice(self, message: str, now: float) -> None:
         """Something about the whole batch that a person should know."""
         ...

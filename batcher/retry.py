@@ -18,6 +18,9 @@ RETRY_AFTER_MAX_S = 3600.0
 GONE_READS = 5
 """How often in a row the service must say that it does not know a request before that is believed: new ids may take a moment to be known."""
 
+NOT_YOURS = "403001"
+"""The code that says that a request belongs to somebody else; a bare 403 may as well be a token that was revoked a moment ago."""
+
 BATCH_WIDE = frozenset({ApiErrorKind.TOKEN, ApiErrorKind.BALANCE})
 """Errors that are true for every row: the row that met one is put back, and the batch stops."""
 
@@ -63,9 +66,9 @@ def judge_submit(error: ApiError, facts: ProviderFacts) -> Event:
 def judge_poll(error: ApiError, job: Job) -> Event:
     """Whether a failed status or result call says anything about the request. Most say nothing, and its id is kept."""
     unread = Unread(Failure(FailureKind.UNREACHABLE, error.message), retry_after_s=error.retry_after_s)
-    if error.kind is ApiErrorKind.FORBIDDEN:
+    if error.code == NOT_YOURS:
         return _lost_result(error)
-    if error.kind in (ApiErrorKind.GONE, ApiErrorKind.INVALID):
+    if error.kind in (ApiErrorKind.GONE, ApiErrorKind.INVALID, ApiErrorKind.FORBIDDEN):
         return unread if job.poll_failures + 1 < GONE_READS else _lost_result(error)
     return unread
 

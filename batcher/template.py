@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import lru_cache
 from graphlib import CycleError, TopologicalSorter
 from typing import TypeAlias
 
@@ -25,12 +26,16 @@ _NOT_IN_NAME = re.compile(r"[.\[\]!:()\n\r]")
 
 
 class TemplateError(ValueError):
-    """A template that cannot be parsed or filled in; `hint` says what would be right."""
+    """A template that cannot be parsed or filled in.
 
-    def __init__(self, message: str, hint: str = "") -> None:
+    `hint` says what would be right; `missing` is the name that no value has, where that is the fault.
+    """
+
+    def __init__(self, message: str, hint: str = "", missing: str | None = None) -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.missing = missing
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +113,16 @@ def parse(text: str) -> Template:
     return Template((*pieces, "".join(literal)))
 
 
+@lru_cache(maxsize=256)
+def _parse_once(text: str) -> Template:
+    return parse(text)
+
+
+def render(text: str, values: Mapping[str, Json]) -> Json:
+    """Fill in one template; it is parsed once as long as it is used again and again. Raises `TemplateError`."""
+    return _parse_once(text).render(values)
+
+
 def compile_value(value: Json) -> Template | Composite | None:
     """A value ready to be rendered, or None where it holds no template at all. Raises `TemplateError`."""
     if isinstance(value, str):
@@ -133,16 +148,18 @@ def resolve(values: dict[str, Json], templates: Mapping[str, Template | Composit
     Returns the errors by name. A template that refers to one with an error is left as it was, without an error of its own.
     """
     errors: dict[str, TemplateError] = {}
-    for name in _in_order(templates, errors):
+    order, stuck = _in_order(templates, errors)
+    for name in order:
         template = templates[name]
-        if errors and not errors.keys().isdisjoint(template.names):
-            errors.setdefault(name, _Follower())
+        if stuck and not stuck.isdisjoint(template.names):
+            stuck.add(name)
             continue
         try:
             values[name] = template.render(values)
         except TemplateError as error:
             errors[name] = error
-    return {name: error for name, error in errors.items() if not isinstance(error, _Follower)} if errors else errors
+            stuck.add(name)
+    return errors
 
 
 def unknown_name(name: str, known: Iterable[str]) -> TemplateError:
@@ -150,7 +167,9 @@ def unknown_name(name: str, known: Iterable[str]) -> TemplateError:
     names = sorted(known)
     guess = nearest(name, names)
     listed = ", ".join(names[:20]) + (" …" if len(names) > 20 else "")
-    return TemplateError(f"{{{name}}} names no value of this row; there is {listed or 'none'}", f"did you mean {{{guess}}}?" if guess else "")
+    return TemplateError(
+        f"{{{name}}} names no value of this row; there is {listed or 'none'}", f"did you mean {{{guess}}}?" if guess else "", missing=name
+    )
 
 
 def plain_text(name: str, value: Json) -> str:
@@ -167,33 +186,20 @@ def plain_text(name: str, value: Json) -> str:
     raise TemplateError(f"{{{name}}} is {kind} and cannot stand in a text", "only text, numbers, true and false can")
 
 
-class _Follower(TemplateError):
-    """Marks a template that could not be rendered because of another one."""
-
-    def __init__(self) -> None:
-        super().__init__("refers to a template with an error")
-
-
-def _in_order(templates: Mapping[str, Template | Composite], errors: dict[str, TemplateError]) -> Iterable[str]:
-    """The names of `templates`, each after those it refers to; one that comes back to itself goes to `errors` instead."""
-    if len(templates) == 1:
-        ((name, template),) = templates.items()
-        if name in template.names:
-            errors[name] = _circle([name, name])
-        return () if errors else (name,)
+def _in_order(templates: Mapping[str, Template | Composite], errors: dict[str, TemplateError]) -> tuple[Iterable[str], set[str]]:
+    """The names of `templates`, each after those it refers to, and apart from them those that stand in circles, each circle told once in `errors`."""
     graph = {name: [other for other in template.names if other in templates] for name, template in templates.items()}
+    stuck: set[str] = set()
     if not any(graph.values()):
-        return graph
+        return graph, stuck
     while True:
         try:
-            order = tuple(TopologicalSorter(graph).static_order())
+            return tuple(TopologicalSorter(graph).static_order()), stuck
         except CycleError as error:
             circle: list[str] = error.args[1][::-1]
             errors[circle[0]] = _circle(circle)
-            errors.update((name, _Follower()) for name in circle if name not in errors)
-            graph = {name: [other for other in others if other not in circle] for name, others in graph.items() if name not in circle}
-        else:
-            return order
+            stuck.update(circle)
+            graph = {name: [other for other in others if other not in stuck] for name, others in graph.items() if name not in stuck}
 
 
 def _circle(names: Sequence[str]) -> TemplateError:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -13,27 +12,16 @@ from typing import Any, Self
 from batcher.errors import InputError, LedgerError
 from batcher.ledger.codec import job_from
 from batcher.ledger.statements import APPLICATION_ID, migrations, statements
-from batcher.model import Job, State
+from batcher.model import Job, Run, State
 
 PAGE = 500
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
-    """One time that the batch was run; `ended_at` and `exit_reason` are None while it runs, or where it was killed."""
-
-    started_at: float
-    ended_at: float | None
-    exit_reason: str | None
-    pid: int
-    host: str
-
-
 class LedgerReader:
-    """Opens `path` read-only. Raises `InputError` if there is no ledger, `LedgerError` if it cannot be read. A context manager."""
+    """See the port `LedgerView`. Opens `path` read-only. Raises `InputError` if there is no ledger, `LedgerError` if it cannot be read. A context manager."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self.path = path
         self._sql = statements()
         if not path.is_file():
             raise InputError(f"{path.parent}: no batch was run here (there is no {path.name})", "Name the folder that was given as --out.")
@@ -104,4 +92,4 @@ class LedgerReader:
         try:
             return self._connection.execute(sql, values).fetchall()
         except sqlite3.Error as error:
-            raise LedgerError(f"{self._path}: the ledger cannot be read: {error}") from error
+            raise LedgerError(f"{self.path}: the ledger cannot be read: {error}") from error

@@ -1,0 +1,324 @@
+"""Puts the parts together: opens the folder, the ledger, the service and the network, runs, and writes the report in every ending."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import shutil
+import socket
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO, Literal
+
+from pydantic import ValidationError
+
+from batcher import __version__
+from batcher.clock import LoopClock
+from batcher.config import Environment
+from batcher.discovery import Definitions
+from batcher.downloads import DownloadLimits, HttpFetcher, TrustedHosts, open_download_session
+from batcher.engine import Engine
+from batcher.errors import BatcherError, InterruptedRunError, OutputError, Problem, UsageError
+from batcher.inputs import DataUriBodies
+from batcher.ledger import LedgerReader, Owner, SqliteLedger
+from batcher.manifest import Manifest, open_manifest
+from batcher.manifest.problems import problems_from
+from batcher.model import ExitReason, JobSpec, Mode, State, Where
+from batcher.observe import Observers, Pulse, SilentView, View, ViewObserver
+from batcher.plan import Planner
+from batcher.ports import Clock, Observer, PlanSummary, Provider
+from batcher.providers.runcomfy import open_runcomfy
+from batcher.report import Report, write_report
+from batcher.settings import RunSettings
+from batcher.simulator import Simulator, SimulatorError, SimulatorSettings
+from batcher.storage import LocalStorage
+
+LEDGER = "ledger.db"
+SIMULATOR = "simulator"
+"""What the ledger calls the service where it was a simulated one."""
+
+REASON_CODES = {
+    ExitReason.INTERRUPTED: 130,
+    ExitReason.TERMINATED: 143,
+    ExitReason.TOKEN_REJECTED: 77,
+    ExitReason.SERVICE_UNAVAILABLE: 69,
+    ExitReason.NO_BALANCE: 75,
+    ExitReason.OUTPUT_UNWRITABLE: 75,
+    ExitReason.STOPPED_EARLY: 75,
+}
+
+Decide = Callable[[SqliteLedger, LedgerReader, Clock, RunSettings], Coroutine[Any, Any, int]]
+"""Carries out what a person decided about rows; returns how many rows it moved."""
+
+
+@dataclass(frozen=True, slots=True)
+class ManifestSource:
+    """A manifest and what the command line says of it; see `batcher.manifest.open_manifest`."""
+
+    path: Path | Literal["-"]
+    stdin: BinaryIO | None = None
+    format: str | None = None
+    job: str | None = None
+    model: str | None = None
+    settings: Mapping[str, str] = field(default_factory=dict)
+    image_fields: Sequence[str] = ()
+    extra_fields: Sequence[str] = ()
+
+    def open(self) -> Manifest:
+        """Read its head. Raises `ManifestError` or `InputError`."""
+        return open_manifest(
+            self.path, stdin=self.stdin, format=self.format, job=self.job, model=self.model, settings=self.settings,
+            image_fields=self.image_fields, extra_fields=self.extra_fields,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """What to run. Without `source` the batch that `out` holds is taken up again; `overrides` are run settings by name."""
+
+    out: Path
+    source: ManifestSource | None = None
+    simulate: SimulatorSettings | None = None
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    allow_hosts: Sequence[str] = ()
+    mode: Mode = Mode.RUN
+    decide: Decide | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a run ended. `trouble` is what a whole-batch condition said, if one ended it."""
+
+    report: Report
+    exit_code: int
+    plan: PlanSummary | None = None
+    trouble: str = ""
+
+
+class Stopper:
+    """What a signal talks to: remembers a stop that comes before the engine is there to be told."""
+
+    def __init__(self) -> None:
+        self.reason: ExitReason | None = None
+        self._engine: Engine | None = None
+
+    def stop(self, reason: ExitReason) -> None:
+        """Climb one step of the ladder of stopping."""
+        self.reason = self.reason or reason
+        if self._engine is not None:
+            self._engine.interrupt(reason)
+
+    def attach(self, engine: Engine) -> None:
+        """From now on, tell `engine`."""
+        self._engine = engine
+        if self.reason is not None:
+            engine.interrupt(self.reason)
+
+
+async def run_batch(
+    options: RunOptions,
+    environment: Environment,
+    *,
+    view: View,
+    observers: Sequence[Observer] = (),
+    stopper: Stopper | None = None,
+    on_plan: Callable[[PlanSummary], None] = lambda summary: None,
+) -> Outcome:
+    """Plan if there is a manifest, run what is open, and report. Raises `BatcherError` for what keeps the batch from being run at all."""
+    stopper = stopper or Stopper()
+    async with AsyncExitStack() as stack:
+        manifest = options.source.open() if options.source is not None else None
+        ledger = await stack.enter_async_context(_open_folder(options.out, create=manifest is not None))
+        clock = LoopClock()
+        plan = await _plan(ledger, manifest, stopper) if manifest is not None else None
+        reader = stack.enter_context(LedgerReader(options.out / LEDGER))
+        meta = reader.meta()
+        settings = choose_settings(manifest.head.run if manifest is not None else meta.get("run", {}), options.overrides)
+        simulate = _choose_service(options, environment, meta, reader)
+        base = SIMULATOR if simulate is not None else environment.api_base
+        token = "simulated" if simulate is not None else environment.require_token()
+        name = manifest.name if manifest is not None else meta.get("name", options.out.name)
+        await ledger.put_meta(
+            {
+                "name": name,
+                "service": base,
+                "run": settings.model_dump(),
+                "simulator": simulate.model_dump(mode="json") if simulate is not None else None,
+            }
+        )
+        if plan is not None:
+            on_plan(plan)
+        if options.decide is not None:
+            await options.decide(ledger, reader, clock, settings)
+        run = await ledger.begin_run(clock.now(), os.getpid(), socket.gethostname())
+        trouble = ""
+        try:
+            async with _engine(
+                options, settings, simulate, environment.api_base, token, ledger, clock, Observers([ViewObserver(view), *observers])
+            ) as engine:
+                stopper.attach(engine)
+                reason = await engine.run(beside=lambda: _show(view, ledger, clock))
+                trouble = engine.trouble
+            await ledger.end_run(run, clock.now(), reason)
+        finally:
+            view.close()
+            report = write_report(options.out, reader, clock.now())
+        return Outcome(report, exit_code(report), plan, trouble)
+
+
+def exit_code(report: Report) -> int:
+    """What a command that ended so exits with."""
+    if report.exit_reason in REASON_CODES:
+        return REASON_CODES[report.exit_reason]
+    counts = report.counts
+    if counts.open:
+        return 75
+    return 1 if counts.failed or counts.cancelled or counts.in_doubt else 0
+
+
+def choose_settings(stated: RunSettings | Mapping[str, Any], overrides: Mapping[str, Any]) -> RunSettings:
+    """The run settings that hold: those stated by the manifest, or kept in the ledger, under those given as flags. Raises `UsageError`."""
+    values = stated.model_dump() if isinstance(stated, RunSettings) else dict(stated)
+    try:
+        return RunSettings.model_validate(values | {name: value for name, value in overrides.items() if value is not None})
+    except ValidationError as error:
+        problems = problems_from(error, where=lambda loc: Where("command line"), model=RunSettings)
+        raise UsageError("\n".join(str(problem) for problem in problems)) from error
+
+
+async def preview(source: ManifestSource, out: Path | None) -> tuple[Manifest, PlanSummary]:
+    """What running the manifest would do, without doing anything: against the ledger in `out` if there is one, which is not changed."""
+    manifest = source.open()
+    stopper = Stopper()
+    if out is not None and (out / LEDGER).is_file():
+        async with _open_folder(out, create=False) as ledger:
+            return manifest, await _plan(ledger, manifest, stopper, dry_run=True)
+    ledger = SqliteLedger(None)
+    try:
+        return manifest, await _plan(ledger, manifest, stopper, dry_run=True)
+    finally:
+        await ledger.aclose()
+
+
+async def _plan(ledger: SqliteLedger, manifest: Manifest, stopper: Stopper, *, dry_run: bool = False) -> PlanSummary:
+    planner = Planner(manifest, Definitions(), random.SystemRandom())
+
+    def items() -> Iterator[JobSpec | Problem]:
+        for item in planner.items():
+            if stopper.reason is not None:
+                raise InterruptedRunError(stopper.reason)
+            yield item
+
+    return await ledger.plan(items(), dry_run=dry_run)
+
+
+@asynccontextmanager
+async def _open_folder(out: Path, *, create: bool) -> AsyncIterator[SqliteLedger]:
+    """The ledger of an output folder that is ours for as long as this lasts. A folder made for a batch that could not be planned goes again."""
+    existed = out.exists()
+    fresh = not (out / LEDGER).exists()
+    if fresh and not create:
+        with LedgerReader(out / LEDGER):  # says that there is none
+            return
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{out}: cannot be made: {error.strerror}", "Choose an --out folder that can be written.") from error
+    with Owner(out):
+        ledger = SqliteLedger(out / LEDGER)
+        try:
+            yield ledger
+        finally:
+            empty = fresh and not sum(ledger.counts().values())
+            await ledger.aclose()
+            if empty:
+                for name in (LEDGER, f"{LEDGER}-wal", f"{LEDGER}-shm"):
+                    (out / name).unlink(missing_ok=True)
+    if empty:
+        (out / Owner.FILE).unlink(missing_ok=True)
+        if not existed:
+            shutil.rmtree(out, ignore_errors=True)
+
+
+def _choose_service(options: RunOptions, environment: Environment, meta: Mapping[str, Any], reader: LedgerReader) -> SimulatorSettings | None:
+    """The simulator's settings where the service is simulated. Raises `UsageError` where the folder belongs to another service."""
+    known = meta.get("service")
+    if options.simulate is None and known == SIMULATOR and options.source is None:
+        return SimulatorSettings.model_validate(meta.get("simulator") or {})
+    wanted = SIMULATOR if options.simulate is not None else environment.api_base
+    paid = any(n for state, n in reader.counts().items() if state is not State.PLANNED)
+    if known is not None and known != wanted and paid:
+        hint = (
+            "Add --simulate, or choose another --out folder."
+            if known == SIMULATOR
+            else f"Set RUNCOMFY_MODEL_API_BASE={known}, or choose another --out."
+        )
+        raise UsageError(f"{options.out} holds a batch that was run against {_spoken(known)}, not {_spoken(wanted)}", hint)
+    return options.simulate
+
+
+def _spoken(service: str) -> str:
+    return "the simulated service" if service == SIMULATOR else service
+
+
+@asynccontextmanager
+async def _engine(
+    options: RunOptions,
+    settings: RunSettings,
+    simulate: SimulatorSettings | None,
+    base: str,
+    token: str,
+    ledger: SqliteLedger,
+    clock: Clock,
+    observer: Observer,
+) -> AsyncIterator[Engine]:
+    storage = LocalStorage(options.out)
+    storage.sweep()
+    async with AsyncExitStack() as stack:
+        if simulate is not None:
+            base = (await stack.enter_async_context(_simulator(simulate, options.out / ".simulator"))).base_url
+        hosts = TrustedHosts.beside(base, options.allow_hosts)
+        session = await stack.enter_async_context(
+            open_download_session(
+                hosts, user_agent=f"batcher/{__version__}", connect_timeout_s=settings.connect_timeout_s, read_timeout_s=settings.read_timeout_s
+            )
+        )
+        provider: Provider = await stack.enter_async_context(open_runcomfy(base, token, settings, clock=clock, version=__version__))
+        yield Engine(
+            ledger=ledger,
+            provider=provider,
+            bodies=DataUriBodies(),
+            fetcher=HttpFetcher(session, storage, hosts, DownloadLimits(timeout_s=settings.download_timeout_s), now=clock.now),
+            links=Definitions().links,
+            clock=clock,
+            rng=random.Random(),
+            settings=settings,
+            observer=observer,
+            mode=options.mode,
+        )
+
+
+@asynccontextmanager
+async def _simulator(settings: SimulatorSettings, state_dir: Path) -> AsyncIterator[Simulator]:
+    try:
+        async with Simulator(settings, state_dir=state_dir) as simulator:
+            yield simulator
+    except SimulatorError as error:
+        raise BatcherError(f"the simulated service: {error}") from error
+
+
+async def _show(view: View, ledger: SqliteLedger, clock: Clock) -> None:
+    """Keep the view up to date until cancelled."""
+    if view.interval_s is None:
+        return
+    pulse = Pulse(ledger.counts(), clock.now())
+    never = asyncio.Event()
+    while True:
+        view.show(pulse.take(ledger.counts(), ledger.spent_usd, clock.now()))
+        await clock.wait(never, view.interval_s)
+
+
+__all__ = ["ManifestSource", "Outcome", "RunOptions", "SilentView", "Stopper", "exit_code", "preview", "run_batch"]

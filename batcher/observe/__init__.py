@@ -1,0 +1,20 @@
+"""What a person, or a log, sees of a run while it goes."""
+
+from batcher.observe.events import EventLog, Observers
+from batcher.observe.progress import Pulse, Snapshot, plain_line, state_words
+from batcher.observe.terminal import PlainView, SilentView, TerminalView, View, ViewObserver, choose_view
+
+__all__ = [
+    "EventLog",
+    "Observers",
+    "PlainView",
+    "Pulse",
+    "SilentView",
+    "Snapshot",
+    "TerminalView",
+    "View",
+    "ViewObserver",
+    "choose_view",
+    "plain_line",
+    "state_words",
+]

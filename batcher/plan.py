@@ -1,0 +1,243 @@
+"""From the rows of a manifest to specs ready for the ledger: every check that can be made before anything is spent."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import random
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ValidationError
+
+from batcher.definition import SEED_MAX, MediaRef, ModelInput, RandomSeed, Request
+from batcher.discovery import Definitions
+from batcher.errors import BatcherError, ManifestError, Problem
+from batcher.inputs import check_input
+from batcher.manifest import Manifest, problems_from, unknown_key
+from batcher.model import InputFile, JobSpec, Json, Row, Where
+from batcher.naming import stem_path
+from batcher.template import TemplateError, parse
+
+RAW = "raw"
+LOCAL_MEDIA = re.compile(r"(?i)(?!https?:|data:)[^\n]{1,400}\.(png|jpe?g|webp|gif|bmp|tiff?|avif|mp4|mov|webm)")
+"""What looks like the name of a local picture or video."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How the rows of one manifest become requests: a job definition, or the input of one model under its own field names."""
+
+    job: str
+    known_fields: frozenset[str] | None
+    """None where the fields are the model's own affair and not known."""
+    media_field: str | None
+    model: str | None
+    shape: type[BaseModel]
+
+
+class Planner:
+    """Turns a manifest into specs. `rng` draws the seeds that rows leave to chance."""
+
+    def __init__(self, manifest: Manifest, definitions: Definitions, rng: random.Random) -> None:
+        self._manifest = manifest
+        self._definitions = definitions
+        self._rng = rng
+        self._recipe = choose_recipe(manifest, definitions)
+        self._stem = parse(manifest.head.output.name)
+
+    def items(self) -> Iterator[JobSpec | Problem]:
+        """Every row as a spec, or as the problems that keep it from being one."""
+        for row in self._manifest.rows(self._recipe.known_fields, self._recipe.media_field):
+            if isinstance(row, Problem):
+                yield row
+            else:
+                yield from self._plan_row(row)
+
+    def _plan_row(self, row: Row) -> Iterator[JobSpec | Problem]:
+        try:
+            request = self._request(row)
+        except _ProblemsError as error:
+            yield from error.problems
+            return
+        body = _Body(self._manifest, row, self._rng)
+        rendered = body.resolve(request.body, ())
+        problems = [*body.problems, *(self._undeclared_media(row, request.body) if self._recipe.known_fields is None else ())]
+        spec = None if problems else self._spec(row, request, body, rendered)
+        yield from problems if spec is None else [spec]
+
+    def _request(self, row: Row) -> Request:
+        """The request of a row, typed where a definition knows the model. Raises `_ProblemsError`."""
+        fields = dict(row.fields)
+        shape = self._recipe.shape
+        if self._recipe.job == RAW:
+            model = str(fields.get("model") or self._recipe.model or "")
+            typed = self._definitions.inputs.get(model)
+            if typed is not None:
+                fields.pop("model", None)
+                self._refuse_unknown(row, fields, typed)
+                return Request(model=model, body=self._validate(row, typed, fields).body())
+            if model:
+                fields["model"] = model
+            fields["image_fields"] = list(self._manifest.head.image_fields)
+        elif self._recipe.model is not None:
+            fields.setdefault("model", self._recipe.model)
+        definition = self._validate(row, shape, fields)
+        try:
+            request: Request = definition.request()
+        except ValidationError as error:
+            raise self._faults(row, error, shape) from error
+        return request
+
+    def _refuse_unknown(self, row: Row, fields: Mapping[str, Json], typed: type[ModelInput]) -> None:
+        """Where each row names its model, the manifest could not tell which fields there are."""
+        unknown = [name for name in fields if name not in typed.model_fields]
+        if unknown:
+            raise _ProblemsError(
+                [unknown_key(name, typed.model_fields, self._manifest.locate(row, name), noun="field", field=name) for name in unknown]
+            )
+
+    def _validate(self, row: Row, shape: type[Any], fields: Mapping[str, Json]) -> Any:
+        try:
+            return shape.model_validate(fields)
+        except ValidationError as error:
+            raise self._faults(row, error, shape) from error
+
+    def _faults(self, row: Row, error: ValidationError, shape: type[BaseModel]) -> _ProblemsError:
+        place = functools.partial(self._place, row)
+        return _ProblemsError(problems_from(error, where=place, model=shape))
+
+    def _place(self, row: Row, loc: tuple[int | str, ...]) -> Where:
+        return self._manifest.locate(row, str(loc[0])) if loc else row.where
+
+    def _undeclared_media(self, row: Row, body: Mapping[str, Any]) -> Iterator[Problem]:
+        """A path sent as text would be paid for and fail at the service."""
+        for name, value in body.items():
+            texts = value if isinstance(value, list) else [value]
+            for text in texts:
+                looks_local = isinstance(text, str) and not isinstance(text, MediaRef) and LOCAL_MEDIA.fullmatch(text) is not None
+                if looks_local and (self._manifest.base_dir / text).is_file():
+                    hint = f"declare the field: image_fields: [{name}] in the manifest, or --image-field {name}"
+                    yield Problem(self._manifest.locate(row, name), f"{text!r} is a local file, and would be sent as text", field=name, hint=hint)
+
+    def _spec(self, row: Row, request: Request, body: _Body, rendered: dict[str, Json]) -> JobSpec | Problem:
+        print_ = fingerprint(request.model, body.identity(rendered))
+        row_id = row.id if row.id is not None else print_[:12]
+        names: dict[str, Json] = {**row.extras, **row.fields, **row.axes, "id": row_id}
+        try:
+            stem = stem_path(self._stem.render_text(names))
+        except TemplateError as error:
+            return Problem(row.where, error.message, field="output.name", hint=error.hint)
+        return JobSpec(
+            key=print_ if row.id is None else f"id:{row.id}", row_id=row_id, fingerprint=print_, job=self._recipe.job, model=request.model,
+            body=body.draw_seeds(rendered), stem=stem, fields=dict(row.fields) | dict(row.extras), axes=dict(row.axes), inputs=tuple(body.inputs),
+            where=str(row.where),
+        )  # fmt: skip
+
+
+def choose_recipe(manifest: Manifest, definitions: Definitions) -> Recipe:
+    """How the manifest wants its rows made. Raises `ManifestError` for a job that does not exist."""
+    head = manifest.head
+    job = head.job or RAW
+    if job not in definitions.names:
+        raise ManifestError([unknown_key(job, definitions.names, manifest.where("job"), noun="job", field="job")])
+    definition = definitions.get(job)
+    if job == RAW:
+        typed = definitions.inputs.get(head.model or "")
+        known = frozenset(typed.model_fields) | {"model"} if typed is not None else None
+        media = next(iter(head.image_fields), None) or (_first_media_field(typed) if typed is not None else None)
+        return Recipe(job, known, media, head.model, definition)
+    if head.model is not None and "model" not in definition.model_fields:
+        raise ManifestError([Problem(manifest.where("model"), f"the job {job} chooses its model itself", field="model", hint="leave `model` out")])
+    return Recipe(job, frozenset(definition.model_fields), definition.main_media_field, head.model, definition)
+
+
+def fingerprint(model: str, body: Json) -> str:
+    """The hash of a request as it will be sent, input bytes by their own hash: 32 hexadecimal digits."""
+    text = json.dumps({"model": model, "body": body}, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def _first_media_field(typed: type[ModelInput]) -> str | None:
+    return next((name for name, info in typed.model_fields.items() if "ImageRef" in repr(info.annotation)), None)
+
+
+class _ProblemsError(BatcherError):
+    def __init__(self, problems: list[Problem]) -> None:
+        super().__init__("\n".join(map(str, problems)))
+        self.problems = problems
+
+
+class _Body:
+    """Resolves what stands in a request body for something else: local files and seeds left to chance."""
+
+    def __init__(self, manifest: Manifest, row: Row, rng: random.Random) -> None:
+        self._manifest = manifest
+        self._row = row
+        self._rng = rng
+        self.inputs: list[InputFile] = []
+        self.problems: list[Problem] = []
+
+    def resolve(self, value: Any, path: tuple[str, ...]) -> Any:
+        """`value` with each local file replaced by `{"$input": n}`; seeds stay for `draw_seeds`."""
+        if isinstance(value, MediaRef):
+            return self._media(value, path)
+        if isinstance(value, Mapping):
+            if "$input" in value:
+                self._problem(path, "the key $input is reserved")
+            return {key: self.resolve(item, (*path, str(key))) for key, item in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [self.resolve(item, path) for item in value]
+        return value
+
+    def identity(self, value: Any) -> Any:
+        """`value` as it counts for the row's identity: files by their content, seeds left to chance all alike."""
+        if isinstance(value, RandomSeed):
+            return "random"
+        if isinstance(value, dict):
+            if "$input" in value:
+                return {"$sha256": self.inputs[value["$input"]].sha256}
+            return {key: self.identity(item) for key, item in value.items()}
+        return [self.identity(item) for item in value] if isinstance(value, list) else value
+
+    def draw_seeds(self, value: Any) -> Any:
+        """`value` with a number in place of each seed left to chance."""
+        if isinstance(value, RandomSeed):
+            return self._rng.randint(0, SEED_MAX)
+        if isinstance(value, dict):
+            return {key: self.draw_seeds(item) for key, item in value.items()}
+        return [self.draw_seeds(item) for item in value] if isinstance(value, list) else value
+
+    def _media(self, ref: MediaRef, path: tuple[str, ...]) -> Json:
+        text = str(ref)
+        if text.startswith("data:"):
+            return text
+        try:
+            parts = urlsplit(text)
+        except ValueError:
+            return self._problem(path, f"{text[:80]!r} is not a usable address")
+        if parts.scheme in ("http", "https") and "//" in text:
+            if not parts.hostname:
+                return self._problem(path, f"{text[:80]!r} has no host")
+            if parts.scheme == "http" and parts.hostname not in ("127.0.0.1", "localhost", "::1"):
+                return self._problem(path, f"{text[:80]!r} is not https", hint="the service fetches https links only")
+            return text
+        if "://" in text:
+            return self._problem(path, f"{text[:80]!r} is neither an https link nor a local path")
+        try:
+            file = check_input(self._manifest.base_dir / text)
+        except BatcherError as error:
+            return self._problem(path, error.message, hint=error.remedy)
+        if file not in self.inputs:
+            self.inputs.append(file)
+        return {"$input": self.inputs.index(file)}
+
+    def _problem(self, path: tuple[str, ...], message: str, hint: str = "") -> Json:
+        """Note it, and stand in for the value."""
+        where = self._manifest.locate(self._row, path[0]) if path else self._row.where
+        self.problems.append(Problem(where, message, field=".".join(path) or None, hint=hint))
+        return None

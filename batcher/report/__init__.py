@@ -1,0 +1,7 @@
+"""What came of a batch, for people and for programs: read from the ledger, written beside it, in every ending."""
+
+from batcher.report.models import FILES, Report, ResultRow
+from batcher.report.rows import result_row
+from batcher.report.writing import write_report
+
+__all__ = ["FILES", "Report", "ResultRow", "result_row", "write_report"]

@@ -1,0 +1,43 @@
+"""One row of the ledger as one line of `results.jsonl`."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from batcher.model import Job, State
+from batcher.report.models import ResultFailure, ResultFile, ResultRow, ResultTimings
+
+
+def result_row(job: Job, number: int) -> ResultRow:
+    """`number` is the row's place in the batch, from 1."""
+    spec, failure = job.spec, job.failure
+    return ResultRow(
+        id=spec.row_id,
+        row=number,
+        source=spec.where,
+        state=job.state,
+        job=spec.job,
+        model=spec.model,
+        request_id=job.request_id,
+        inputs=dict(spec.fields),
+        body=dict(spec.body),
+        input_files=[dataclasses.asdict(file) for file in spec.inputs],
+        axes=dict(spec.axes),
+        files=[ResultFile(**dataclasses.asdict(file)) for file in job.artifacts] if job.state is State.DONE else [],
+        attempts=job.attempts,
+        cost_usd=job.total_cost_usd,
+        failure=ResultFailure(kind=failure.kind, message=failure.message, remedy=failure.remedy) if failure else None,
+        timings=ResultTimings(
+            queued_s=_between(job.submitted_at, job.started_at),
+            running_s=_between(job.started_at, job.produced_at),
+            download_s=_rounded(job.download_s),
+        ),
+    )
+
+
+def _between(start: float | None, end: float | None) -> float | None:
+    return None if start is None or end is None else _rounded(max(0.0, end - start))
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 3)

@@ -1,0 +1,145 @@
+"""Writing `results.jsonl` and `report.json`: one pass over the ledger, nothing kept but numbers, each file complete or not there."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from array import array
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO
+
+from batcher.errors import LedgerError, OutputError
+from batcher.model import ExitReason, Run, State
+from batcher.ports import LedgerView
+from batcher.report.models import FILES, Counts, FailureExample, FailureGroup, Report, Requests, ResultRow, Spread
+from batcher.report.rows import result_row
+
+EXAMPLES = 3
+TIMINGS = ("queued_s", "running_s", "download_s")
+
+
+class _Account:
+    """What the report says about all rows together."""
+
+    def __init__(self) -> None:
+        self.states: Counter[State] = Counter()
+        self.cost_usd = 0.0
+        self.cost_unknown = 0
+        self._durations = {name: array("d") for name in TIMINGS}
+        self._failures: dict[str, tuple[list[int], list[FailureExample]]] = {}
+
+    def add(self, row: ResultRow) -> None:
+        self.states[row.state] += 1
+        self.cost_usd += row.cost_usd or 0.0
+        self.cost_unknown += row.cost_usd is None and row.attempts > 0
+        if row.state is State.DONE:
+            for name, durations in self._durations.items():
+                if (duration := getattr(row.timings, name)) is not None:
+                    durations.append(duration)
+        elif row.failure is not None and not row.state.is_open:
+            count, examples = self._failures.setdefault(row.failure.kind, ([0], []))
+            count[0] += 1
+            if len(examples) < EXAMPLES:
+                examples.append(FailureExample(id=row.id, message=row.failure.message, remedy=row.failure.remedy))
+
+    def counts(self) -> Counts:
+        return Counts(
+            done=self.states[State.DONE],
+            failed=self.states[State.FAILED],
+            cancelled=self.states[State.CANCELLED],
+            in_doubt=self.states[State.IN_DOUBT],
+            open=sum(n for state, n in self.states.items() if state.is_open),
+        )
+
+    def timings(self) -> dict[str, Spread]:
+        return {name: spread(durations) for name, durations in self._durations.items() if durations}
+
+    def failures(self) -> list[FailureGroup]:
+        groups = [FailureGroup(kind=kind, rows=count[0], examples=examples) for kind, (count, examples) in self._failures.items()]
+        return sorted(groups, key=lambda group: (-group.rows, group.kind))
+
+
+def write_report(folder: Path, reader: LedgerView, now: float) -> Report:
+    """Write both files into `folder` and return the report.
+
+    Raises `OutputError` if they cannot be written, and `LedgerError` if the rows do not add up: every row is accounted for, or nothing is said.
+    """
+    account = _Account()
+    with _replacing(folder / FILES["results"]) as file:
+        for number, job in enumerate(reader.jobs(), start=1):
+            row = result_row(job, number)
+            account.add(row)
+            file.write(row.model_dump_json())
+            file.write("\n")
+    report = _report(reader, account, now)
+    with _replacing(folder / FILES["report"]) as file:
+        file.write(report.model_dump_json(indent=2))
+        file.write("\n")
+    return report
+
+
+def spread(durations: Sequence[float]) -> Spread:
+    """Median, 95th percentile (nearest rank) and maximum of at least one duration."""
+    ordered = sorted(durations)
+    last = len(ordered) - 1
+    return Spread(p50=ordered[round(0.5 * last)], p95=ordered[round(0.95 * last)], max=ordered[last])
+
+
+def _report(reader: LedgerView, account: _Account, now: float) -> Report:
+    meta, runs = reader.meta(), reader.runs()
+    tallied = {state: n for state, n in reader.counts().items() if n}
+    if tallied != dict(account.states):
+        raise LedgerError(f"the rows do not add up: the tallies say {tallied}, the rows themselves {dict(account.states)}")
+    counts = account.counts()
+    ended = counts.done + counts.failed + counts.cancelled + counts.in_doubt
+    seconds = _seconds_run(runs, now)
+    return Report(
+        name=str(meta.get("name", "")),
+        service=str(meta.get("service", "")),
+        rows=sum(account.states.values()),
+        counts=counts,
+        started_at=_iso(runs[0].started_at if runs else now),
+        finished_at=_iso(now),
+        runs=len(runs),
+        cost_usd=round(account.cost_usd, 6),
+        cost_unknown_rows=account.cost_unknown,
+        throughput_per_s=round(ended / seconds, 3) if ended and seconds > 0 else None,
+        timings=account.timings(),
+        failures=account.failures(),
+        requests=Requests(**reader.requests()),
+        exit_reason=ExitReason(runs[-1].exit_reason) if runs and runs[-1].exit_reason else None,
+    )
+
+
+def _seconds_run(runs: Sequence[Run], now: float) -> float:
+    """How long the batch was being run. Of a run that was killed, nobody knows its end: it counts for nothing, unless it is the last."""
+    ends = [run.ended_at for run in runs]
+    if ends and ends[-1] is None:
+        ends[-1] = now
+    return sum(max(0.0, end - run.started_at) for run, end in zip(runs, ends, strict=True) if end is not None)
+
+
+def _iso(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[IO[str]]:
+    """A file that takes the place of `path` when it is complete and durable, and leaves no trace where it is not."""
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    try:
+        with draft.open("x", encoding="utf-8", newline="\n") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    except OSError as error:
+        raise OutputError(
+            f"{path}: cannot be written: {error.strerror or error}", "The ledger is whole: `batcher report DIR` writes it again."
+        ) from error
+    finally:
+        draft.unlink(missing_ok=True)

@@ -1,0 +1,43 @@
+"""The last words of a run: what came of it, where it is, and what to do next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from batcher.model import ExitReason
+from batcher.report import FILES, Report
+
+WHY = {
+    ExitReason.INTERRUPTED: "Stopped as asked.",
+    ExitReason.TERMINATED: "Stopped as asked.",
+    ExitReason.TOKEN_REJECTED: "The service rejects the token: nothing more was submitted.",
+    ExitReason.NO_BALANCE: "The account has no balance left: nothing more was submitted.",
+    ExitReason.SERVICE_UNAVAILABLE: "The service could not be reached for too long.",
+    ExitReason.OUTPUT_UNWRITABLE: "The output folder could not be written: nothing more was submitted.",
+    ExitReason.STOPPED_EARLY: "Some rows are still open.",
+}
+
+
+def summary_lines(report: Report, out: Path) -> Iterator[str]:
+    """Line by line, for a person."""
+    if report.exit_reason in WHY:
+        yield WHY[report.exit_reason]
+    counts = report.counts
+    words = {"failed": counts.failed, "cancelled": counts.cancelled, "in doubt": counts.in_doubt, "still open": counts.open}
+    told = [f"{counts.done} of {report.rows} rows done", *(f"{n} {word}" for word, n in words.items() if n)]
+    unknown = f", the cost of {report.cost_unknown_rows} not known" if report.cost_unknown_rows else ""
+    yield f"{', '.join(told)}. Cost: {report.cost_usd:.2f} USD{unknown}."
+    for group in report.failures:
+        example = group.examples[0]
+        yield f"  {group.rows} × {group.kind.replace('_', ' ')}, such as {example.id}: {example.message}"
+        if example.remedy:
+            yield f"    {example.remedy.replace('DIR', str(out))}"
+    if counts.done:
+        yield f"Pictures: {out / 'results'}"
+    yield f"Report:   {out / FILES['report']}, row by row in {out / FILES['results']}"
+    if counts.open:
+        yield f"Go on with: batcher resume {out}"
+
+
+__all__ = ["summary_lines"]
