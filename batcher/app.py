@@ -11,11 +11,10 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mappin
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any
 
 from pydantic import ValidationError
 
-from batcher import __version__
 from batcher.clock import LoopClock
 from batcher.config import Environment
 from batcher.discovery import Definitions
@@ -24,7 +23,7 @@ from batcher.engine import Engine
 from batcher.errors import BatcherError, InterruptedRunError, OutputError, Problem, UsageError
 from batcher.inputs import DataUriBodies
 from batcher.ledger import LedgerReader, Owner, SqliteLedger
-from batcher.manifest import Manifest, open_manifest
+from batcher.manifest import Manifest
 from batcher.manifest.problems import problems_from
 from batcher.model import ExitReason, JobSpec, Mode, State, Where
 from batcher.observe import Observers, Pulse, SilentView, View, ViewObserver
@@ -35,6 +34,7 @@ from batcher.report import Report, write_report
 from batcher.settings import RunSettings
 from batcher.simulator import Simulator, SimulatorError, SimulatorSettings
 from batcher.storage import LocalStorage
+from batcher.version import VERSION
 
 LEDGER = "ledger.db"
 SIMULATOR = "simulator"
@@ -50,37 +50,19 @@ REASON_CODES = {
     ExitReason.STOPPED_EARLY: 75,
 }
 
+Opener = Callable[[], Manifest]
+"""Opens a manifest, and checks its head: `batcher.manifest.open_manifest` or `open_rows` with their arguments filled in."""
+
 Decide = Callable[[SqliteLedger, LedgerReader, Clock, RunSettings], Coroutine[Any, Any, int]]
 """Carries out what a person decided about rows; returns how many rows it moved."""
 
 
 @dataclass(frozen=True, slots=True)
-class ManifestSource:
-    """A manifest and what the command line says of it; see `batcher.manifest.open_manifest`."""
-
-    path: Path | Literal["-"]
-    stdin: BinaryIO | None = None
-    format: str | None = None
-    job: str | None = None
-    model: str | None = None
-    settings: Mapping[str, str] = field(default_factory=dict)
-    image_fields: Sequence[str] = ()
-    extra_fields: Sequence[str] = ()
-
-    def open(self) -> Manifest:
-        """Read its head. Raises `ManifestError` or `InputError`."""
-        return open_manifest(
-            self.path, stdin=self.stdin, format=self.format, job=self.job, model=self.model, settings=self.settings,
-            image_fields=self.image_fields, extra_fields=self.extra_fields,
-        )  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
 class RunOptions:
-    """What to run. Without `source` the batch that `out` holds is taken up again; `overrides` are run settings by name."""
+    """What to run. `opener` opens the manifest; without it the batch that `out` holds is taken up again. `overrides` are run settings by name."""
 
     out: Path
-    source: ManifestSource | None = None
+    opener: Opener | None = None
     simulate: SimulatorSettings | None = None
     overrides: Mapping[str, Any] = field(default_factory=dict)
     allow_hosts: Sequence[str] = ()
@@ -130,7 +112,7 @@ async def run_batch(
     """Plan if there is a manifest, run what is open, and report. Raises `BatcherError` for what keeps the batch from being run at all."""
     stopper = stopper or Stopper()
     async with AsyncExitStack() as stack:
-        manifest = options.source.open() if options.source is not None else None
+        manifest = options.opener() if options.opener is not None else None
         ledger = await stack.enter_async_context(_open_folder(options.out, create=manifest is not None))
         clock = LoopClock()
         plan = await _plan(ledger, manifest, stopper) if manifest is not None else None
@@ -189,9 +171,9 @@ def choose_settings(stated: RunSettings | Mapping[str, Any], overrides: Mapping[
         raise UsageError("\n".join(str(problem) for problem in problems)) from error
 
 
-async def preview(source: ManifestSource, out: Path | None) -> tuple[Manifest, PlanSummary]:
+async def preview(opener: Opener, out: Path | None) -> tuple[Manifest, PlanSummary]:
     """What running the manifest would do, without doing anything: against the ledger in `out` if there is one, which is not changed."""
-    manifest = source.open()
+    manifest = opener()
     stopper = Stopper()
     if out is not None and (out / LEDGER).is_file():
         async with _open_folder(out, create=False) as ledger:
@@ -246,7 +228,7 @@ async def _open_folder(out: Path, *, create: bool) -> AsyncIterator[SqliteLedger
 def _choose_service(options: RunOptions, environment: Environment, meta: Mapping[str, Any], reader: LedgerReader) -> SimulatorSettings | None:
     """The simulator's settings where the service is simulated. Raises `UsageError` where the folder belongs to another service."""
     known = meta.get("service")
-    if options.simulate is None and known == SIMULATOR and options.source is None:
+    if options.simulate is None and known == SIMULATOR and options.opener is None:
         return SimulatorSettings.model_validate(meta.get("simulator") or {})
     wanted = SIMULATOR if options.simulate is not None else environment.api_base
     paid = any(n for state, n in reader.counts().items() if state is not State.PLANNED)
@@ -283,10 +265,10 @@ async def _engine(
         hosts = TrustedHosts.beside(base, options.allow_hosts)
         session = await stack.enter_async_context(
             open_download_session(
-                hosts, user_agent=f"batcher/{__version__}", connect_timeout_s=settings.connect_timeout_s, read_timeout_s=settings.read_timeout_s
+                hosts, user_agent=f"batcher/{VERSION}", connect_timeout_s=settings.connect_timeout_s, read_timeout_s=settings.read_timeout_s
             )
         )
-        provider: Provider = await stack.enter_async_context(open_runcomfy(base, token, settings, clock=clock, version=__version__))
+        provider: Provider = await stack.enter_async_context(open_runcomfy(base, token, settings, clock=clock, version=VERSION))
         yield Engine(
             ledger=ledger,
             provider=provider,
@@ -321,4 +303,4 @@ async def _show(view: View, ledger: SqliteLedger, clock: Clock) -> None:
         await clock.wait(never, view.interval_s)
 
 
-__all__ = ["ManifestSource", "Outcome", "RunOptions", "SilentView", "Stopper", "exit_code", "preview", "run_batch"]
+__all__ = ["Opener", "Outcome", "RunOptions", "SilentView", "Stopper", "exit_code", "preview", "run_batch"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from contextlib import AsyncExitStack
 
-from batcher import __version__
 from batcher.clock import LoopClock
 from batcher.config import Environment
 from batcher.errors import ApiError, ApiErrorKind, TokenError
@@ -12,6 +11,7 @@ from batcher.model import ModelInfo
 from batcher.providers.runcomfy import open_runcomfy
 from batcher.settings import RunSettings
 from batcher.simulator import Simulator
+from batcher.version import VERSION
 
 
 async def list_models(search: str, environment: Environment, *, simulate: bool) -> list[ModelInfo]:
@@ -21,7 +21,7 @@ async def list_models(search: str, environment: Environment, *, simulate: bool) 
             base, token = (await stack.enter_async_context(Simulator())).base_url, "simulated"
         else:
             base, token = environment.api_base, environment.require_token()
-        provider = await stack.enter_async_context(open_runcomfy(base, token, RunSettings(), clock=LoopClock(), version=__version__))
+        provider = await stack.enter_async_context(open_runcomfy(base, token, RunSettings(), clock=LoopClock(), version=VERSION))
         try:
             return [info async for info in provider.models(search)]
         except ApiError as error:

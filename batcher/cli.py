@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
@@ -15,14 +17,14 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import click
 import typer
 
-from batcher import __version__
 from batcher.errors import BatcherError, UsageError
 from batcher.model import ExitReason, Mode, State
+from batcher.version import VERSION
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from batcher.app import ManifestSource, Outcome, RunOptions, Stopper
+    from batcher.app import Opener, Outcome, RunOptions, Stopper
     from batcher.config import Environment
     from batcher.ports import PlanSummary
     from batcher.simulator import SimulatorSettings
@@ -79,7 +81,7 @@ LogJsonOption = Annotated[bool, typer.Option("--log-json", help="Every event as 
 
 def _version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"batcher {__version__}")
+        typer.echo(f"batcher {VERSION}")
         raise typer.Exit
 
 
@@ -130,7 +132,7 @@ def run(
     simulator = _simulator_settings(simulate, simulator_settings, fault, speed=speed, slots=slots, latency_s=latency_s, seed=seed, art=art)
     options = RunOptions(
         out=out,
-        source=_source(manifest, job, model, settings, image_field, extra_field, format_),
+        opener=_opener(manifest, job, model, settings, image_field, extra_field, format_),
         simulate=simulator,
         overrides=_pace(concurrency, posts_in_flight, downloads, submits_per_s, grace_s),
         allow_hosts=tuple(allow_host or ()),
@@ -229,8 +231,8 @@ def plan(
     """Check all of MANIFEST and say what running it would do. Costs nothing."""
     from batcher.app import preview
 
-    source = _source(manifest, job, model, settings, image_field, extra_field, format_)
-    opened, summary = _wait(preview(source, out))
+    opener = _opener(manifest, job, model, settings, image_field, extra_field, format_)
+    opened, summary = _wait(preview(opener, out))
     console = _console()
     console.print(f"{opened.name}: {_rows(summary.total)}, no problems found.", markup=False, highlight=False)
     for line in _plan_lines(summary):
@@ -347,6 +349,7 @@ def init(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line, and exit with one of the codes of `docs/reference/exit-codes.md`."""
+    warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")  # remarks on damaged EXIF data, which decoding does not need
     try:
         code = app(args=list(arguments) if arguments is not None else None, standalone_mode=False)
     except BatcherError as error:
@@ -390,7 +393,7 @@ def _environment() -> Environment:
     return Environment.read(os.environ, Path.home())
 
 
-def _source(
+def _opener(
     manifest: str,
     job: str | None,
     model: str | None,
@@ -398,12 +401,12 @@ def _source(
     image_fields: list[str] | None,
     extra_fields: list[str] | None,
     format_: str | None,
-) -> ManifestSource:
-    from batcher.app import ManifestSource
+) -> Opener:
+    from batcher.manifest import open_manifest
 
-    return ManifestSource(
-        path="-" if manifest == "-" else Path(manifest),
-        stdin=sys.stdin.buffer if manifest == "-" else None,
+    return functools.partial(
+        open_manifest,
+        "-" if manifest == "-" else Path(manifest),
         format=format_,
         job=job,
         model=model,

@@ -230,7 +230,7 @@ def _load(file: BinaryIO, media_type: str, max_pixels: int) -> tuple[int, int]:
 def _check_end(file: BinaryIO, media_type: str) -> None:
     """Decoders do without the end mark, so look for it. What may follow it is none of the image: phones append a film there."""
     with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        # The thumbnail inside a JPEG has an end mark of its own, so the search begins where the scan does. That of a GIF is so short that chance makes it.
+        # A thumbnail inside a JPEG has an end mark of its own: the search begins at the scan. The mark of a GIF is so short that chance makes it.
         start = {"image/jpeg": _scan_start(data), "image/gif": max(0, len(data) - 64)}.get(media_type, 0)
         if data.rfind(_END_MARKS[media_type], start) < 0:
             raise MediaError("an image that is cut short: its end mark is missing")

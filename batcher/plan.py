@@ -229,7 +229,7 @@ class _Body:
         if "://" in text:
             return self._problem(path, f"{text[:80]!r} is neither an https link nor a local path")
         try:
-            file = check_input(self._manifest.base_dir / text)
+            file = check_input(self._manifest.base_dir / text, ref.media)
         except BatcherError as error:
             return self._problem(path, error.message, hint=error.remedy)
         if file not in self.inputs:

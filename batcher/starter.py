@@ -12,6 +12,9 @@ from batcher.errors import OutputError, UsageError
 from batcher.model import Json
 from batcher.naming import nearest
 
+HEAD_KEYS = ("image_fields",)
+"""What a definition takes from the head of a manifest and not from its rows."""
+
 
 def write_starter(path: Path, job: str, *, force: bool = False) -> None:
     """Raises `UsageError` for a job that does not exist, `OutputError` if `path` exists or cannot be written."""
@@ -37,19 +40,20 @@ def starter_lines(job: str, definition: type[Definition]) -> Iterator[str]:
     yield "version: 1"
     yield f"name: {job.replace('_', '-')}"
     yield f"job: {job}"
-    yield ""
     example = dict(definition.example)
+    yield from (f"{name}: {_yaml(example[name])}" for name in HEAD_KEYS if name in example)
+    yield ""
     yield "# Given to every row that does not say otherwise. A text may hold {names} of other fields and of matrix axes."
     yield "defaults:"
     for name, info in definition.model_fields.items():
         about = f"  # {info.description}" if info.description else ""
-        if not info.is_required():
+        if not info.is_required() and name not in HEAD_KEYS:
             yield f"  # {name}: {_yaml(example.get(name, info.get_default()))}{about}"
     yield ""
     yield "# Each row becomes one request. It may also be a file (rows.csv) or a glob of images (photos/*.jpg)."
     yield "rows:"
     first = "- "
-    for name, value in {"id": "first", **{name: value for name, value in example.items() if name in definition.model_fields}}.items():
+    for name, value in {"id": "first", **{name: value for name, value in example.items() if name not in HEAD_KEYS}}.items():
         yield f"  {first}{name}: {_yaml(value)}"
         first = "  "
     yield ""

@@ -180,11 +180,12 @@ class LocalDraft:
             self._publishing.exception()
             return
         self._remove()  # before anything is awaited, so that a second cancellation leaves nothing behind
-        try:
-            with contextlib.suppress(OSError):
-                await self._file.close()
-        finally:
-            self._remove()  # where an open file cannot be removed
+        await asyncio.shield(asyncio.get_running_loop().run_in_executor(None, self._close))
+
+    def _close(self) -> None:
+        with contextlib.suppress(OSError):
+            self._raw.close()
+        self._remove()  # again, for systems on which an open file cannot be removed
 
     def _settle(self, name: str) -> str:
         try:

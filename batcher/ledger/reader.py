@@ -18,7 +18,10 @@ PAGE = 500
 
 
 class LedgerReader:
-    """See the port `LedgerView`. Opens `path` read-only. Raises `InputError` if there is no ledger, `LedgerError` if it cannot be read. A context manager."""
+    """See the port `LedgerView`. Opens `path` read-only.
+
+    Raises `InputError` if there is no ledger, `LedgerError` if it cannot be read. A context manager.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path

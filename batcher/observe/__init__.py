@@ -2,10 +2,11 @@
 
 from batcher.observe.events import EventLog, Observers
 from batcher.observe.progress import Pulse, Snapshot, plain_line, state_words
-from batcher.observe.terminal import PlainView, SilentView, TerminalView, View, ViewObserver, choose_view
+from batcher.observe.terminal import NoView, PlainView, SilentView, TerminalView, View, ViewObserver, choose_view
 
 __all__ = [
     "EventLog",
+    "NoView",
     "Observers",
     "PlainView",
     "Pulse",

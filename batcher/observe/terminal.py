@@ -35,23 +35,30 @@ class View(Protocol):
         ...
 
 
-class SilentView:
-    """Shows messages only: they matter even where quiet was asked for."""
+class NoView:
+    """Shows nothing: for programs that look at the rows themselves."""
 
     interval_s: float | None = None
-
-    def __init__(self, console: Console) -> None:
-        self._console = console
 
     def show(self, snapshot: Snapshot) -> None:
         """See `View`."""
 
     def say(self, message: str) -> None:
         """See `View`."""
-        self._console.print(message, markup=False, highlight=False, soft_wrap=True)
 
     def close(self) -> None:
         """See `View`."""
+
+
+class SilentView(NoView):
+    """Shows messages only: they matter even where quiet was asked for."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    def say(self, message: str) -> None:
+        """See `View`."""
+        self._console.print(message, markup=False, highlight=False, soft_wrap=True)
 
 
 class PlainView(SilentView):

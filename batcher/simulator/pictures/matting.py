@@ -24,6 +24,7 @@ HOLE_LIGHTER = 9
 DARKEST_SHADOW = 0.3
 EDGE_STEP = 8
 SHADOW_STEP = 24
+GAP_PX = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,17 +102,25 @@ def _matte(photo: Image.Image) -> _Matte | None:
     if not 0.004 < area / (small.width * small.height) < 0.9:
         return None
     holes = _drawn(small.size, [region for region in regions if not region.border and _is_hole(region, balanced, plain, area)])
-    holes = holes.filter(ImageFilter.MaxFilter(5))
+    holes = _grown(holes)
     if holes.getbbox() is not None:
         backdrop = paint.blur(_filled(small, _shrunk(ImageChops.lighter(outside, holes))), 1.5)
     return _Matte(ImageChops.subtract(_drawn(small.size, kept), holes), backdrop)
 
 
 def _reached(candidates: Image.Image) -> tuple[list[_Region], Image.Image]:
-    """The areas of candidate pixels, gaps of two pixels closed, and the mask of what is reached from the border."""
-    regions = _regions(candidates.filter(ImageFilter.MinFilter(3)))
-    outside = _drawn(candidates.size, [region for region in regions if region.border]).filter(ImageFilter.MaxFilter(3))
-    return regions, outside
+    """The areas of candidate pixels, gaps at weak edges closed, and the mask of what is reached from the border."""
+    regions = _regions(_eroded(candidates))
+    outside = _drawn(candidates.size, [region for region in regions if region.border])
+    return regions, ImageChops.darker(_grown(outside), candidates)
+
+
+def _eroded(mask: Image.Image) -> Image.Image:
+    return mask.filter(ImageFilter.BoxBlur(GAP_PX)).point([255 * (level > 253) for level in range(256)])
+
+
+def _grown(mask: Image.Image) -> Image.Image:
+    return mask.filter(ImageFilter.BoxBlur(GAP_PX)).point([255 * (level > 2) for level in range(256)])
 
 
 def _shrunk(mask: Image.Image) -> Image.Image:

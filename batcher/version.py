@@ -1,0 +1,3 @@
+"""The version of batcher."""
+
+VERSION = "0.1.0"
