@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-import shutil
 import socket
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -199,30 +198,30 @@ async def _plan(ledger: SqliteLedger, manifest: Manifest, stopper: Stopper, *, d
 
 @asynccontextmanager
 async def _open_folder(out: Path, *, create: bool) -> AsyncIterator[SqliteLedger]:
-    """The ledger of an output folder that is ours for as long as this lasts. A folder made for a batch that could not be planned goes again."""
-    existed = out.exists()
-    fresh = not (out / LEDGER).exists()
-    if fresh and not create:
-        with LedgerReader(out / LEDGER):  # says that there is none
-            return
+    """The ledger of an output folder that is ours for as long as this lasts. What was made for a batch that could not be planned goes again."""
+    path = out / LEDGER
+    is_new, is_new_folder = not path.exists(), not out.exists()
+    if is_new and not create:
+        LedgerReader(path).close()  # says that there is none
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"{out}: cannot be made: {error.strerror}", "Choose an --out folder that can be written.") from error
-    with Owner(out):
-        ledger = SqliteLedger(out / LEDGER)
-        try:
-            yield ledger
-        finally:
-            empty = fresh and not sum(ledger.counts().values())
-            await ledger.aclose()
-            if empty:
-                for name in (LEDGER, f"{LEDGER}-wal", f"{LEDGER}-shm"):
-                    (out / name).unlink(missing_ok=True)
-    if empty:
-        (out / Owner.FILE).unlink(missing_ok=True)
-        if not existed:
-            shutil.rmtree(out, ignore_errors=True)
+    is_empty = False
+    try:
+        with Owner(out):
+            ledger = SqliteLedger(path)
+            try:
+                yield ledger
+            finally:
+                is_empty = is_new and not sum(ledger.counts().values())
+                await ledger.aclose()
+    finally:
+        if is_empty:
+            for name in (LEDGER, f"{LEDGER}-wal", f"{LEDGER}-shm", Owner.FILE):
+                (out / name).unlink(missing_ok=True)
+        if is_empty and is_new_folder:
+            out.rmdir()
 
 
 def _choose_service(options: RunOptions, environment: Environment, meta: Mapping[str, Any], reader: LedgerReader) -> SimulatorSettings | None:

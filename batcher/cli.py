@@ -14,7 +14,6 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
-import click
 import typer
 
 from batcher.errors import BatcherError, UsageError
@@ -30,6 +29,9 @@ if TYPE_CHECKING:
     from batcher.simulator import SimulatorSettings
 
 T = TypeVar("T")
+
+USAGE_CODE = 64
+TYPER_USAGE_CODE = 2
 
 RUNNING, LOOKING, MORE = "Run a batch", "Look at a batch", "More"
 
@@ -297,7 +299,7 @@ def models(
     found = _wait(list_models(search, _environment(), simulate=simulate))
     table = Table("model", "kind", "price", box=None, pad_edge=False)
     for info in found:
-        price = "not known" if info.base_price_usd is None else f"{info.base_price_usd:g} USD a {info.price_unit or 'request'}"
+        price = "not known" if info.base_price_usd is None else f"{info.base_price_usd:g} USD per {info.price_unit or 'request'}"
         table.add_row(info.model_id, info.kind, price)
     console = _console()
     console.print(table if found else f"no model matches {search!r}")
@@ -351,27 +353,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line, and exit with one of the codes of `docs/reference/exit-codes.md`."""
     warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")  # remarks on damaged EXIF data, which decoding does not need
     try:
-        code = app(args=list(arguments) if arguments is not None else None, standalone_mode=False)
+        app(args=list(arguments) if arguments is not None else None)
     except BatcherError as error:
         _complain(error.message, error.remedy)
-        code = error.exit_code
-    except click.UsageError as error:
-        error.show()
-        code = 64
-    except click.ClickException as error:
-        error.show()
-        code = error.exit_code
-    except (click.Abort, KeyboardInterrupt):
-        code = 130
-    except BrokenPipeError:  # whoever read our output has left
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 141
-    sys.exit(code if isinstance(code, int) else 0)
+        sys.exit(error.exit_code)
+    except SystemExit as error:
+        sys.exit(USAGE_CODE if error.code == TYPER_USAGE_CODE else error.code)
 
 
 def _complain(message: str, remedy: str) -> None:
     console = _console(stderr=True)
-    console.print(f"batcher: {_harmless(message)}", markup=False, highlight=False, soft_wrap=True)
+    start = "batcher:\n" if "\n" in message else "batcher: "
+    console.print(f"{start}{_harmless(message)}", markup=False, highlight=False, soft_wrap=True)
     if remedy:
         console.print(_harmless(remedy), markup=False, highlight=False, soft_wrap=True)
 

@@ -69,7 +69,7 @@ class ManifestError(BatcherError):
         lines = [str(problem) for problem in self.problems]
         if self.total > len(self.problems):
             lines.append(f"… and {self.total - len(self.problems)} more")
-        super().__init__("\n".join(lines))
+        super().__init__("\n".join(lines), "Nothing was submitted.")
 
 
 class InputError(BatcherError):

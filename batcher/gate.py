@@ -18,7 +18,9 @@ RECHECK_S = 0.1
 
 THROTTLED_S = 1.0
 THROTTLED_MAX_S = 60.0
-"""The shared cool-down after a 429 without `Retry-After`: doubles from the first to the second with every 429 in a row."""
+"""The shared cool-down after a 429 without `Retry-After`: doubles from the first to the second with every 429 in a row.
+
+Those that answer POSTs sent before a cool-down began count as one, or a single burst would take it to its longest."""
 
 
 class SubmitGate:
@@ -92,8 +94,9 @@ class SubmitGate:
         else:
             self.breaker.succeeded()
         if error.kind is ApiErrorKind.THROTTLED or error.retry_after_s is not None:
-            own_s = min(THROTTLED_MAX_S, THROTTLED_S * 2.0 ** min(self._throttled, 16))
-            self._throttled += 1
+            if self._cool_down.wait_s(now) <= 0:
+                self._throttled += 1
+            own_s = min(THROTTLED_MAX_S, THROTTLED_S * 2.0 ** min(self._throttled - 1, 16))
             self._cool_down.extend(now + (own_s if error.retry_after_s is None else error.retry_after_s))
 
     def withdrawn(self) -> None:

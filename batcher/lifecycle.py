@@ -104,7 +104,11 @@ def advance(job: Job, event: Event, *, now: float, jitter: float, settings: RunS
 def is_durable(before: Job, after: Job) -> bool:
     """Whether a move has to be written down: a poll that tells nothing new need not be."""
     return (
-        before.state is not after.state or before.queued is not after.queued or before.cancel is not after.cancel or before.fetches != after.fetches
+        before.state is not after.state
+        or before.queued is not after.queued
+        or before.cancel is not after.cancel
+        or before.cancel_refused is not after.cancel_refused
+        or before.fetches != after.fetches
     )
 
 
@@ -172,7 +176,8 @@ def _running(job: Job, event: Running, now: float, jitter: float, settings: RunS
 
 
 def _unread(job: Job, event: Unread, now: float, jitter: float, settings: RunSettings) -> Job:
-    return replace(job, polls=job.polls + 1, poll_failures=job.poll_failures + 1)
+    not_before = job.not_before if event.retry_after_s is None else max(job.not_before, now + event.retry_after_s)
+    return replace(job, polls=job.polls + 1, poll_failures=job.poll_failures + 1, not_before=not_before)
 
 
 def _produced(job: Job, event: Produced, now: float, jitter: float, settings: RunSettings) -> Job:

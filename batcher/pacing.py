@@ -71,7 +71,7 @@ class Breaker:
         """Since when it has not been closed; None while it is."""
 
     def ask(self, now: float) -> Verdict:
-        """What to do; GO while it is open counts as the submit on trial."""
+        """What to do. After PROBE, `probed` has to follow."""
         if self._open_until is None:
             return self.Verdict.GO
         if now < self._open_until or self._probing or self._on_trial:
@@ -87,7 +87,7 @@ class Breaker:
         """The outcome of the probe; where it is good, whoever probed may submit, on trial."""
         self._probing = False
         if ok:
-            self._on_trial = True
+            self._on_trial = self._open_until is not None  # a straggler's success may have closed it meanwhile
         else:
             self._open(now)
 

@@ -6,6 +6,7 @@ Sources: RFC 9110 section 10.2.3 for `Retry-After`; "Exponential Backoff and Jit
 from __future__ import annotations
 
 import math
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 
 from batcher.errors import ApiError, ApiErrorKind, DownloadError, DownloadErrorKind
@@ -46,10 +47,16 @@ def retry_after_s(value: str | None, now: float) -> float | None:
         return None
     text = value.strip()
     try:
-        wait = float(text) if text[:1].isdigit() or text[:1] in "+-." else parsedate_to_datetime(text).timestamp() - now
+        wait = float(text) if text[:1].isdigit() or text[:1] in "+-." else _http_date(text) - now
     except (ValueError, TypeError, IndexError, OverflowError):
         return None
     return min(max(wait, 0.0), RETRY_AFTER_MAX_S) if math.isfinite(wait) else None
+
+
+def _http_date(text: str) -> float:
+    """Seconds since the epoch. A date without a zone is in UTC: the old form of RFC 9110, section 5.6.7, has none."""
+    date = parsedate_to_datetime(text)
+    return (date if date.tzinfo is not None else date.replace(tzinfo=UTC)).timestamp()
 
 
 def judge_submit(error: ApiError, facts: ProviderFacts) -> Event:

@@ -17,8 +17,8 @@ def read_jsonl(stream: BinaryIO, file: str) -> Iterator[Record | Problem]:
     """The rows of a JSON Lines file in UTF-8; blank lines are left out."""
     try:
         for n, line in enumerate(text_lines(stream, file), 1):
-            if line.strip():
-                yield _row(line, file, n)
+            if text := line.rstrip():
+                yield _row(text, file, n)
     except ManifestError as error:
         yield from error.problems
 
@@ -27,7 +27,7 @@ def _row(text: str, file: str, line: int) -> Record | Problem:
     try:
         value = decode(text)
     except JsonError as error:
-        hint = "each line is one whole JSON object" if text.strip() in ("[", "{") else ""
+        hint = "each line is one whole JSON object" if text in ("[", "{") else ""
         return Problem(Where(file, line, error.column), error.message, hint=hint)
     if not isinstance(value, dict):
         return Problem(Where(file, line), f"expected a JSON object; found {shown_value(value)}", hint="each line is one whole JSON object")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from batcher.manifest.head import Head, axes_of, template_problems
 from batcher.manifest.manifest import Manifest, Origin
 from batcher.manifest.problems import Loc, did_you_mean, problems_from, shown_value
 from batcher.manifest.record import Record, Source
-from batcher.manifest.sources import Content, Format, format_of, missing_file, names_media
+from batcher.manifest.sources import Content, Format, format_of, json_text, missing_file, names_media
 from batcher.manifest.yaml_reader import Node, load, plain, records, where_in
 from batcher.model import Json, Where
 from batcher.settings import OutputSettings
@@ -66,14 +67,15 @@ def open_manifest(
 
 
 def open_rows(
-    rows: Iterable[Mapping[str, Json]], head: Mapping[str, Any] | None = None, *, name: str = "rows", base_dir: Path | None = None
+    rows: Iterable[Mapping[str, Any]], head: Mapping[str, Any] | None = None, *, name: str = "rows", base_dir: Path | None = None
 ) -> Manifest:
-    """Make a manifest of rows from a program, kept in a temporary file, and of the keys of a batch file.
+    """Make a manifest of rows from a program, kept in a temporary file, and of the keys of a batch file. Paths among the values become text.
 
     Messages count rows from 1 as lines. Raises `ManifestError`.
     """
     draft = _Draft(name, base_dir or Path(), name, _Flags())
-    draft.data = {key: value for key, value in (head or {}).items() if value is not None}
+    plain_head = json.loads(json_text(head or {}, Where(name)))
+    draft.data = {key: value for key, value in plain_head.items() if value is not None}
     draft.rows = Content.of_rows(rows, name).rows(Format.JSONL)
     return draft.manifest()
 

@@ -11,9 +11,10 @@ import tempfile
 import unicodedata
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from batcher.errors import InputError, ManifestError, Problem
 from batcher.manifest.csv_reader import read_csv
@@ -22,7 +23,7 @@ from batcher.manifest.lines import LINE_LIMIT_BYTES
 from batcher.manifest.problems import did_you_mean, shortened
 from batcher.manifest.record import Columns, Record, Source
 from batcher.manifest.yaml_reader import SIZE_LIMIT_BYTES, load, records
-from batcher.model import Json, Where
+from batcher.model import Where
 from batcher.naming import name_key
 
 BUFFER_BYTES = 2**20
@@ -77,17 +78,13 @@ class Content:
         return content
 
     @classmethod
-    def of_rows(cls, rows: Iterable[Mapping[str, Json]], file: str) -> Content:
+    def of_rows(cls, rows: Iterable[Mapping[str, Any]], file: str) -> Content:
         """Rows from a program, kept as JSON Lines in a temporary file. Raises `ManifestError` for a row that JSON cannot hold."""
         spool = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the content, see finalize
         content = cls(file, lambda: io.BufferedReader(_Replay(spool), BUFFER_BYTES))
         weakref.finalize(content, spool.close)
         for n, row in enumerate(rows, 1):
-            try:
-                line = json.dumps(dict(row), allow_nan=False, default=_path_text)
-            except (TypeError, ValueError, RecursionError) as error:
-                raise ManifestError([Problem(Where(file, n), f"not a row of plain values: {shortened(str(error))}")]) from error
-            spool.write(line.encode() + b"\n")
+            spool.write(json_text(row, Where(file, n)).encode() + b"\n")
         return content
 
     def open(self) -> BinaryIO:
@@ -100,16 +97,16 @@ class Content:
             raise InputError(f"{self.file} cannot be read: {error.strerror or error}") from error
 
     def sniff(self) -> Format:
-        """The format that the first line looks like."""
-        with self.open() as stream:
+        """The format that the first line looks like. Raises `InputError`."""
+        with self.open() as stream, self._reading():
             while line := stream.readline(LINE_LIMIT_BYTES):
                 if text := line.decode("utf-8-sig", "replace").strip():
                     return _format_of_line(text)
         return Format.YAML
 
     def yaml_bytes(self) -> bytes:
-        """All of it, or just more than a YAML file may have."""
-        with self.open() as stream:
+        """All of it, or just more than a YAML file may have. Raises `InputError`."""
+        with self.open() as stream, self._reading():
             return stream.read(SIZE_LIMIT_BYTES + 1)
 
     def rows(self, form: Format) -> Source:
@@ -121,14 +118,19 @@ class Content:
             if form is Format.YAML:
                 yield from records(load(self.yaml_bytes(), self.file), self.file)
                 return
-            with self.open() as stream:
+            with self.open() as stream, self._reading():
                 yield from (read_csv if form is Format.CSV else read_jsonl)(stream, self.file)
         except ManifestError as error:
             yield from error.problems
         except InputError as error:
-            yield Problem(Where(self.file), error.message)
+            yield Problem(Where(self.file), error.message.removeprefix(self.file).lstrip(": "))
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        try:
+            yield
         except OSError as error:
-            yield Problem(Where(self.file), f"cannot be read: {error.strerror or error}")
+            raise InputError(f"{self.file} cannot be read: {error.strerror or error}") from error
 
 
 class _Replay(io.RawIOBase):
@@ -147,6 +149,14 @@ class _Replay(io.RawIOBase):
         buffer[: len(data)] = data
         self._position += len(data)
         return len(data)
+
+
+def json_text(data: Mapping[str, Any], where: Where) -> str:
+    """Data of a program as JSON, paths as text. Raises `ManifestError` for what JSON cannot hold."""
+    try:
+        return json.dumps(dict(data), allow_nan=False, default=_path_text)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ManifestError([Problem(where, f"not plain values: {shortened(str(error))}", hint="text, numbers, lists and such only")]) from error
 
 
 def format_of(path: Path) -> Format | None:

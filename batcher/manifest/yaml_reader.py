@@ -329,14 +329,20 @@ class _Builder:
         raise ManifestError(self._problems[:50], len(self._problems))
 
     def _syntax_problem(self, error: yaml.YAMLError) -> Problem:
-        mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
-        where = Where(self._file, mark.line + 1, mark.column + 1) if mark is not None else Where(self._file)
         said = str(getattr(error, "problem", None) or error)
+        marks = [getattr(error, "problem_mark", None), getattr(error, "context_mark", None)]
+        if any(words in said for words in _LATE):
+            marks.reverse()
+        mark = next((each for each in marks if each is not None), None)
+        where = Where(self._file) if mark is None else Where(self._file, mark.line + 1, mark.column + 1)
         for words, message, hint in _SYNTAX:
             if words in said:
                 return Problem(where, f"not valid YAML: {message}", hint=hint)
         return Problem(where, f"not valid YAML: {shortened(said)}", hint="check quotes, colons and indentation here and just above")
 
+
+_LATE = ("expected ':'", "end of stream", "document indicator", "document separator", "expected ',' or")
+"""Errors that the parser meets far behind the fault: the place where it began to read is the better one."""
 
 _SYNTAX = (
     (
@@ -350,8 +356,9 @@ _SYNTAX = (
     ("expected '-' indicator", "the line does not fit the list above it", "check the indentation"),
     ("expected ':'", "a key without a colon", "write key: value, with a space after the colon"),
     ("end of stream", "a quote or bracket is never closed", "close it"),
+    ("document separator", "a quote is never closed before the next document", "close it"),
     ("document indicator", "a quote is never closed before the next document", "close it"),
-    ("expected ',' or", "a list or mapping in brackets lacks a comma or its end", "put text that begins with { or [ in quotes"),
+    ("expected ',' or", "the list or mapping in brackets that begins here lacks a comma or its end", "put text that begins with { or [ in quotes"),
     ("undefined tag handle", "a tag that is not allowed", "put text that begins with ! in quotes"),
 )
 

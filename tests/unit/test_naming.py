@@ -16,9 +16,37 @@ def test_a_good_name_stays_as_it_is(text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", ".", "..", "a/b", "a\\b", "../../etc/passwd", "/etc", "a:b", "a\0b", "a\nb", "CON", "con.txt", "Lpt1", "com¹", "aux .x", "a.", " a", "a ", ".hidden",
-     "\u202egnp", "a\u200bb", "\ud800", "x" * 121, "é" * 61, "e\u0301", "a?", 'a"b', "\u2003a"],
-)  # fmt: skip
+    [
+        "",
+        ".",
+        "..",
+        "a/b",
+        "a\\b",
+        "../../etc/passwd",
+        "/etc",
+        "a:b",
+        "a\0b",
+        "a\nb",
+        "CON",
+        "con.txt",
+        "Lpt1",
+        "com¹",
+        "aux .x",
+        "a.",
+        " a",
+        "a ",
+        ".hidden",
+        "\u202egnp",
+        "a\u200bb",
+        "\ud800",
+        "x" * 121,
+        "é" * 61,
+        "e\u0301",
+        "a?",
+        'a"b',
+        "\u2003a",
+    ],
+)
 def test_a_bad_name_is_altered_and_marked_with_a_hash(text: str) -> None:
     stem = file_stem(text)
     assert stem != text
@@ -73,9 +101,18 @@ def test_names_that_a_careless_disk_confuses_have_one_key() -> None:
 
 @pytest.mark.parametrize(
     ("text", "label"),
-    [("a moody Night street!", "a-moody-night-street"), ("16:9", "16-9"), ("0.5", "0.5"), ("7", "7"), ("Café del Mar", "café-del-mar"), ("a_b", "a-b"),
-     ("v1.2.", "v1.2"), ("x" * 60, "x" * 40), ("a" * 39 + " b", "a" * 39)],
-)  # fmt: skip
+    [
+        ("a moody Night street!", "a-moody-night-street"),
+        ("16:9", "16-9"),
+        ("0.5", "0.5"),
+        ("7", "7"),
+        ("Café del Mar", "café-del-mar"),
+        ("a_b", "a-b"),
+        ("v1.2.", "v1.2"),
+        ("x" * 60, "x" * 40),
+        ("a" * 39 + " b", "a" * 39),
+    ],
+)
 def test_slugs(text: str, label: str) -> None:
     assert slug(text) == label
 

@@ -15,7 +15,9 @@ def test_braces_are_doubled() -> None:
     assert render("{{{a}}} and {{a}}", {"a": 1}) == "{1} and {a}"
 
 
-@pytest.mark.parametrize(("value", "text"), [(7, "7"), (0.5, "0.5"), (1e20, "100000000000000000000"), (1e-7, "0.0000001"), (True, "true"), (False, "false")])
+@pytest.mark.parametrize(
+    ("value", "text"), [(7, "7"), (0.5, "0.5"), (1e20, "100000000000000000000"), (1e-7, "0.0000001"), (True, "true"), (False, "false")]
+)
 def test_values_are_rendered_plainly(value: float, text: str) -> None:
     assert render("x{a}", {"a": value}) == f"x{text}"
 
@@ -33,10 +35,20 @@ def test_text_is_asked_for_even_of_one_name() -> None:
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [("{}", "names nothing"), ("{ }", "names nothing"), ("{a.b}", "not a plain name"), ("{a!r}", "not a plain name"), ("{a:>10}", "not a plain name"),
-     ("{a[0]}", "not a plain name"), ("a {", "a lone {"), ("a } b", "a lone } at character 3"), ("{a{b}}", "a lone {"), ("{a\nb}", "not a plain name"),
-     ("{" + "a.b" * 40 + "}", "not a plain name")],
-)  # fmt: skip
+    [
+        ("{}", "names nothing"),
+        ("{ }", "names nothing"),
+        ("{a.b}", "not a plain name"),
+        ("{a!r}", "not a plain name"),
+        ("{a:>10}", "not a plain name"),
+        ("{a[0]}", "not a plain name"),
+        ("a {", "a lone {"),
+        ("a } b", "a lone } at character 3"),
+        ("{a{b}}", "a lone {"),
+        ("{a\nb}", "not a plain name"),
+        ("{" + "a.b" * 40 + "}", "not a plain name"),
+    ],
+)
 def test_anything_but_plain_names_is_refused(text: str, said: str) -> None:
     with pytest.raises(TemplateError, match=said.replace("{", r"\{").replace("}", r"\}")) as caught:
         parse(text)
@@ -158,8 +170,8 @@ def test_texts_that_double_at_every_step_are_stopped() -> None:
 def test_any_text_is_parsed_or_refused(text: str) -> None:
     try:
         template = parse(text)
-    except TemplateError as error:
-        assert error.hint
+    except TemplateError:
+        assert "{" in text or "}" in text
     else:
         assert isinstance(template, Template)
         assert all(name.strip() == name and name for name in template.names)

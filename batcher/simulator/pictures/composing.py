@@ -20,7 +20,9 @@ def compose(stage: Stage, subjects: Sequence[Cutout]) -> Image.Image:
     for index, subject in enumerate(subjects):
         image = _sized(subject.image, stage, len(subjects))
         left, base = _corner(image.size, stage, index, len(subjects))
-        if subject.clean:
+        if subject.aloft:
+            _fly(picture, stage, image, left)
+        elif subject.clean:
             _stand(picture, stage, image, left, base)
         else:
             _float(picture, stage, image, left)
@@ -40,7 +42,7 @@ def _sized(image: Image.Image, stage: Stage, count: int) -> Image.Image:
     usual_side = math.sqrt(width * height) * (stage.height - 0.05)
     scale = min(_room(stage, count) / image.width, height * (stage.height + 0.07) / image.height, usual_side / math.sqrt(image.width * image.height))
     size = (max(2, round(image.width * scale)), max(2, round(image.height * scale)))
-    return image.convert("RGBa").resize(size, Image.Resampling.LANCZOS, reducing_gap=2.0).convert("RGBA")
+    return image.convert("RGBa").resize(size, Image.Resampling.BICUBIC, reducing_gap=3.0).convert("RGBA")
 
 
 def _corner(size: Size, stage: Stage, index: int, count: int) -> tuple[int, int]:
@@ -59,6 +61,15 @@ def _stand(picture: Image.Image, stage: Stage, image: Image.Image, left: int, ba
     top = base - image.height
     behind = picture.crop((left, top, left + image.width, base))
     shown = lit(image, behind, stage)
+    picture.paste(shown, (left, top), shown)
+
+
+def _fly(picture: Image.Image, stage: Stage, image: Image.Image, left: int) -> None:
+    """A subject in the air, over the horizon and smaller than one that stands near."""
+    small = image.resize((max(2, round(image.width * 0.8)), max(2, round(image.height * 0.8))), Image.Resampling.BICUBIC)
+    left += (image.width - small.width) // 2
+    top = max(0, round(picture.height * 0.42 - small.height / 2))
+    shown = lit(small, picture.crop((left, top, left + small.width, top + small.height)), stage)
     picture.paste(shown, (left, top), shown)
 
 

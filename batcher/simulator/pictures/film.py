@@ -37,10 +37,8 @@ def _frame(still: Image.Image, brief: Brief, scene: str | None, share: float, mo
     box = (left, top, left + still.width * view, top + still.height * view)
     picture = still.resize(size, Image.Resampling.BILINEAR, box=box)
     overlay_brief = Brief(size, brief.seed, brief.mood, brief.words)
-    if brief.mood.rain or brief.mood.snow:
-        picture = weather.overlay(picture, overlay_brief, scene, moment=moment)
-    else:
-        picture = _swept(picture, share, drift_x)
+    falls = brief.mood.rain or brief.mood.snow
+    picture = weather.overlay(picture, overlay_brief, scene, moment=moment) if falls else _swept(picture, share, drift_x)
     buffer = io.BytesIO()
     mark.marked(picture).save(buffer, "WEBP", quality=QUALITY, method=0)
     return webm.key_frame(buffer.getvalue())

@@ -46,11 +46,12 @@ def footing(alpha: Image.Image) -> Footing:
 def lit(subject: Image.Image, behind: Image.Image, stage: Stage) -> Image.Image:
     """The subject in the light of the scene: exposure, tint, a bright and a dim side, light that wraps its edges, a shaded foot."""
     alpha = subject.getchannel("A")
-    width, height = subject.size
-    colour = paint.tinted(subject.convert("RGB"), paint.scaled(stage.ambient, 1.06), 0.34)
-    colour = colour.point([min(255, round(level * stage.exposure)) for level in range(256)] * 3)
+    colour = paint.tinted(subject.convert("RGB"), paint.scaled(stage.ambient, 1.1), 0.3)
+    # A soft shoulder keeps highlights from burning out where the exposure is raised.
+    gain = stage.exposure * 1.1
+    colour = colour.point([round(255 * (1 - (1 - level / 255) ** gain) * min(1.0, stage.exposure + 0.06)) for level in range(256)] * 3)
     if stage.light_x:
-        bright, dim = paint.mix(WHITE, stage.light, 0.4), paint.scaled(paint.mix(WHITE, stage.ambient, 0.5), 0.72)
+        bright, dim = paint.mix(WHITE, stage.light, 0.4), paint.scaled(paint.mix(WHITE, stage.ambient, 0.4), 0.86)
         sides = paint.horizontal(subject.size, [(0.0, bright), (0.3, bright), (1.0, dim)])
         warm = paint.horizontal(subject.size, [(0.0, paint.scaled(stage.light, 0.26)), (0.45, BLACK), (1.0, BLACK)])
         if stage.light_x > 0:
@@ -70,10 +71,10 @@ def lit(subject: Image.Image, behind: Image.Image, stage: Stage) -> Image.Image:
 
 def _wrapped(colour: Image.Image, alpha: Image.Image, behind: Image.Image) -> Image.Image:
     """Light of the background that spills over the subject's edges."""
-    radius = math.sqrt(alpha.width * alpha.height) * 0.03
+    radius = math.sqrt(alpha.width * alpha.height) * 0.013
     inner = ImageChops.multiply(alpha, ImageChops.invert(paint.blur(alpha, radius)))
     spill = paint.blur(behind, radius * 1.4)
-    return ImageChops.screen(colour, ImageChops.multiply(spill, Image.merge("RGB", [paint.strength(inner, 0.85)] * 3)))
+    return ImageChops.screen(colour, ImageChops.multiply(spill, Image.merge("RGB", [paint.strength(inner, 0.45)] * 3)))
 
 
 def _rimmed(colour: Image.Image, alpha: Image.Image, stage: Stage) -> Image.Image:
@@ -83,7 +84,7 @@ def _rimmed(colour: Image.Image, alpha: Image.Image, stage: Stage) -> Image.Imag
     moved = Image.new("L", alpha.size, 0)
     moved.paste(alpha, (across, step))
     edge = ImageChops.multiply(paint.blur(ImageChops.subtract(alpha, moved), step * 0.6), alpha)
-    return ImageChops.screen(colour, paint.colourised(paint.strength(edge, 0.8 * stage.rim), BLACK, stage.light))
+    return ImageChops.screen(colour, paint.colourised(paint.strength(edge, 0.65 * stage.rim), BLACK, stage.light))
 
 
 def cast(picture: Image.Image, stage: Stage, subject: Image.Image, foot: Footing, corner: tuple[int, int]) -> None:

@@ -17,7 +17,7 @@ def marked(picture: Image.Image) -> Image.Image:
     if height + 4 > unit:
         return picture
     font = ImageFont.load_default(round(height * SCALE * 0.62))
-    left, top, right, bottom = font.getbbox(TEXT)
+    left, _, right, _ = font.getbbox(TEXT)
     inner = height * SCALE
     width = round(right - left + inner * 0.9)
     if width / SCALE + 4 > picture.width:

@@ -22,17 +22,22 @@ LIGHTER_STEP = 13
 HOLE_DARKER = 10
 HOLE_LIGHTER = 9
 DARKEST_SHADOW = 0.3
-EDGE_STEP = 8
+EDGE_STEP = 13
 SHADOW_STEP = 24
-GAP_PX = 2
+GAP_PX = 3
+QUICK = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Cutout:
-    """A subject on transparent ground, cropped to itself; `clean` is False where the photo had no plain backdrop."""
+    """A subject on transparent ground, cropped to itself.
+
+    `clean` is False where the photo had no plain backdrop; `aloft` is True for what flies.
+    """
 
     image: Image.Image
     clean: bool = True
+    aloft: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +77,7 @@ def _fitted(image: Image.Image, longest: int) -> Image.Image:
     factor = longest / max(image.size)
     if factor >= 1:
         return image
-    return image.resize((max(1, round(image.width * factor)), max(1, round(image.height * factor))), Image.Resampling.LANCZOS, reducing_gap=2.0)
+    return image.resize((max(1, round(image.width * factor)), max(1, round(image.height * factor))), Image.Resampling.HAMMING, reducing_gap=3.0)
 
 
 def _matte(photo: Image.Image) -> _Matte | None:
@@ -83,15 +88,15 @@ def _matte(photo: Image.Image) -> _Matte | None:
     backdrop = _backdrop(small)
     if backdrop is None:
         return None
-    # The second pass starts from the backdrop close to the subject, so that a glow in the middle of the paper does no harm.
     mean = ImageStat.Stat(backdrop).mean
     balanced, plain = _neutral(small, mean), _neutral(backdrop, mean)
-    reference = plain
-    for _ in range(2):
-        regions, outside = _reached(_like_backdrop(balanced, reference))
-        backdrop = paint.blur(_filled(small, _shrunk(outside)), 1.5)
-        # Only a glow counts: a reference darkened by the subject's shadow would make lit backdrop look like a highlight.
-        reference = ImageChops.lighter(plain, _neutral(backdrop, mean))
+    candidates = _like_backdrop(balanced, plain)
+    _, outside = _reached(candidates)
+    # The second pass starts from the backdrop close to the subject, so that a glow in the middle of the paper does no harm. Only a glow
+    # counts: a reference darkened by the subject's shadow would make lit backdrop look like a highlight.
+    near = _neutral(_estimated(small, outside, QUICK), mean)
+    candidates = _like_backdrop(balanced, ImageChops.lighter(plain, near))
+    regions, outside = _reached(candidates)
     subject = paint.blur(ImageChops.invert(outside), 1.0).point([255 * (level > 120) for level in range(256)])
     parts = _regions(subject)
     if not parts:
@@ -102,10 +107,16 @@ def _matte(photo: Image.Image) -> _Matte | None:
     if not 0.004 < area / (small.width * small.height) < 0.9:
         return None
     holes = _drawn(small.size, [region for region in regions if not region.border and _is_hole(region, balanced, plain, area)])
-    holes = _grown(holes)
-    if holes.getbbox() is not None:
-        backdrop = paint.blur(_filled(small, _shrunk(ImageChops.lighter(outside, holes))), 1.5)
-    return _Matte(ImageChops.subtract(_drawn(small.size, kept), holes), backdrop)
+    # Twice, so that the narrow corners of a hole are reached too; growth ends where the backdrop does.
+    holes = ImageChops.darker(_grown(_grown(holes)), candidates)
+    return _Matte(ImageChops.subtract(_drawn(small.size, kept), holes), _estimated(small, ImageChops.lighter(outside, holes)))
+
+
+def _estimated(small: Image.Image, known: Image.Image, shrink: int = 1) -> Image.Image:
+    """The backdrop as it goes on behind the subject, from where it is seen; a shrink factor makes it quicker and coarser."""
+    known = _shrunk(known)
+    filled = _filled(small.reduce(shrink), known.reduce(shrink))
+    return paint.blur(filled.resize(small.size, Image.Resampling.BICUBIC), 1.5)
 
 
 def _reached(candidates: Image.Image) -> tuple[list[_Region], Image.Image]:
@@ -144,7 +155,8 @@ def _backdrop(small: Image.Image) -> Image.Image | None:
     plain = ImageChops.multiply(ImageChops.multiply(near, rough), ring)
     if ImageStat.Stat(plain, ring).mean[0] < 255 * 0.72:
         return None
-    return paint.blur(_filled(small, plain), 6)
+    filled = _filled(small.reduce(QUICK), plain.reduce(QUICK)).resize(small.size, Image.Resampling.BICUBIC)
+    return paint.blur(filled, 6)
 
 
 def _strongest(image: Image.Image) -> Image.Image:
@@ -208,13 +220,13 @@ def _contact_shadow(grey: Image.Image, plain: Image.Image) -> Image.Image:
 
 
 def _slope(grey: Image.Image) -> Image.Image:
-    """How much a picture changes from pixel to pixel, at its border nothing."""
-    across = ImageChops.difference(grey, ImageChops.offset(grey, 1, 0))
-    down = ImageChops.difference(grey, ImageChops.offset(grey, 0, 1))
-    result = ImageChops.lighter(across, down)
-    result.paste(0, (0, 0, result.width, 1))
-    result.paste(0, (0, 0, 1, result.height))
-    return result
+    """How much a picture changes around each pixel; what lies beyond its border counts as equal."""
+    framed = Image.new("L", (grey.width + 2, grey.height + 2))
+    framed.paste(grey.resize(framed.size, Image.Resampling.NEAREST))
+    framed.paste(grey, (1, 1))
+    across = ImageChops.difference(ImageChops.offset(framed, 1, 0), ImageChops.offset(framed, -1, 0))
+    down = ImageChops.difference(ImageChops.offset(framed, 0, 1), ImageChops.offset(framed, 0, -1))
+    return ImageChops.lighter(across, down).crop((1, 1, grey.width + 1, grey.height + 1))
 
 
 def _is_hole(region: _Region, balanced: Image.Image, reference: Image.Image, subject_area: int) -> bool:
@@ -294,12 +306,12 @@ def _lifted(photo: Image.Image, matte: _Matte) -> Image.Image:
     photo = photo.crop(tuple(round(edge * scale) for edge in small_box))  # type: ignore[arg-type]
     backdrop = matte.backdrop.crop(small_box).resize(photo.size, Image.Resampling.BICUBIC)
     soft = paint.blur(matte.mask.crop(small_box), 1.2).resize(photo.size, Image.Resampling.BICUBIC)
-    reach, body = paint.levels(soft, 0.08, 0.5), paint.levels(soft, 0.8, 0.97)
+    reach, body = paint.levels(soft, 0.08, 0.5), paint.levels(soft, 0.9, 0.995)
     # Between the sure inside and the sure outside the difference from the backdrop decides, at full resolution.
     unlike = paint.levels(_strongest(ImageChops.difference(photo, backdrop)), 0.055, 0.2)
     alpha = ImageChops.multiply(reach, ImageChops.lighter(body, unlike))
     alpha = paint.levels(paint.blur(alpha, 0.45 * scale), 0.32, 0.92)
-    core = ImageChops.multiply(paint.levels(soft, 0.72, 0.95), paint.levels(alpha, 0.9, 1.0))
+    core = ImageChops.multiply(paint.levels(soft, 0.8, 0.98), paint.levels(alpha, 0.9, 1.0))
     spread = photo.convert("RGBA")
     spread.putalpha(core)
     low = spread.resize((max(1, photo.width // 2), max(1, photo.height // 2)), Image.Resampling.BOX)

@@ -42,35 +42,45 @@ def luma(colour: Colour) -> float:
     return (0.299 * colour[0] + 0.587 * colour[1] + 0.114 * colour[2]) / 255
 
 
-def ramp(stops: Stops, at: float) -> Colour:
-    """The colour of a gradient at a place from 0 to 1; stops are in rising order."""
-    before = stops[0]
-    for stop in stops:
-        if stop[0] >= at:
-            span = stop[0] - before[0]
-            return mix(before[1], stop[1], (at - before[0]) / span if span > 0 else 1.0)
-        before = stop
-    return stops[-1][1]
+def _gradient(stops: Stops, count: int) -> bytes:
+    """The colours of a gradient at `count` places from 0 to 1, as bytes; stops are in rising order."""
+    result = bytearray()
+    last = max(1, count - 1)
+    segment = 0
+    for index in range(count):
+        at = index / last
+        while segment < len(stops) - 1 and stops[segment + 1][0] < at:
+            segment += 1
+        low, first = stops[segment]
+        high, second = stops[min(segment + 1, len(stops) - 1)]
+        share = min(1.0, max(0.0, (at - low) / (high - low))) if high > low else 0.0
+        result += bytes(
+            (
+                int(first[0] + (second[0] - first[0]) * share + 0.5),
+                int(first[1] + (second[1] - first[1]) * share + 0.5),
+                int(first[2] + (second[2] - first[2]) * share + 0.5),
+            )
+        )
+    return bytes(result)
 
 
 def vertical(size: Size, stops: Stops) -> Image.Image:
     """A gradient from top (0) to bottom (1)."""
     height = max(1, size[1])
-    column = b"".join(bytes(ramp(stops, row / max(1, height - 1))) for row in range(height))
-    return Image.frombytes("RGB", (1, height), column).resize(size, Image.Resampling.NEAREST)
+    return Image.frombytes("RGB", (1, height), _gradient(stops, height)).resize(size, Image.Resampling.NEAREST)
 
 
 def horizontal(size: Size, stops: Stops) -> Image.Image:
     """A gradient from left (0) to right (1)."""
     width = max(1, size[0])
-    row = b"".join(bytes(ramp(stops, x / max(1, width - 1))) for x in range(width))
-    return Image.frombytes("RGB", (width, 1), row).resize(size, Image.Resampling.NEAREST)
+    return Image.frombytes("RGB", (width, 1), _gradient(stops, width)).resize(size, Image.Resampling.NEAREST)
 
 
 def fade(size: Size, stops: Sequence[tuple[float, float]]) -> Image.Image:
     """A mask that changes from top to bottom; the stops hold strengths from 0 to 1."""
+    height = max(1, size[1])
     grey = [(at, (round(value * 255),) * 3) for at, value in stops]
-    return vertical(size, grey).getchannel(0)
+    return Image.frombytes("L", (1, height), _gradient(grey, height)[::3]).resize(size, Image.Resampling.NEAREST)
 
 
 def levels(mask: Image.Image, low: float, high: float) -> Image.Image:
@@ -91,7 +101,7 @@ def curve(mask: Image.Image, function: Callable[[float], float]) -> Image.Image:
 
 def strength(mask: Image.Image, factor: float) -> Image.Image:
     """A weaker or stronger mask."""
-    return curve(mask, lambda value: value * factor)
+    return mask.point([min(255, int(level * factor + 0.5)) for level in range(256)])
 
 
 def noise(rng: Random, size: Size, cell: tuple[float, float], octaves: int = 3, gain: float = 0.5) -> Image.Image:
@@ -131,7 +141,7 @@ def grain(image: Image.Image, rng: Random, amount: float) -> Image.Image:
 def blur(image: Image.Image, radius: float | tuple[float, float]) -> Image.Image:
     """Gaussian blur, quick for large radii too (done on a smaller copy)."""
     across, down = radius if isinstance(radius, tuple) else (radius, radius)
-    shrink_x, shrink_y = max(1, int(across / 3)), max(1, int(down / 3))
+    shrink_x, shrink_y = max(1, int(across / 1.7)), max(1, int(down / 1.7))
     if shrink_x == shrink_y == 1:
         return image.filter(ImageFilter.GaussianBlur((across, down)))
     small = image.resize((max(2, image.width // shrink_x), max(2, image.height // shrink_y)), Image.Resampling.BOX)
@@ -142,7 +152,7 @@ def blur(image: Image.Image, radius: float | tuple[float, float]) -> Image.Image
 def radial(size: Size, power: float = 2.0) -> Image.Image:
     """A round light: full in the middle, falling to nothing at the edge of the ellipse that fits the size."""
     spot = curve(Image.radial_gradient("L"), lambda value: max(0.0, 1 - value * math.sqrt(2)) ** power)
-    return spot.resize((max(1, size[0]), max(1, size[1])), Image.Resampling.BICUBIC)
+    return spot.resize((max(1, size[0]), max(1, size[1])), Image.Resampling.BILINEAR)
 
 
 def _placed(canvas: Image.Image, sprite: Image.Image, left: int, top: int) -> tuple[tuple[int, int, int, int], Image.Image] | None:
@@ -229,6 +239,6 @@ def mirrored(image: Image.Image, line: int, size: Size, stretch: float = 1.0) ->
     """What a flat mirror below `line` shows of the picture above it."""
     reach = max(1, min(line, round(size[1] / stretch)))
     flipped = image.crop((0, line - reach, image.width, line)).transpose(Image.Transpose.FLIP_TOP_BOTTOM)
-    result = Image.new("RGB", size, flipped.getpixel((0, reach - 1)))  # type: ignore[arg-type]
+    result = Image.new("RGB", size, flipped.getpixel((0, reach - 1)))
     result.paste(flipped.resize((size[0], min(size[1], max(1, round(reach * stretch)))), Image.Resampling.BILINEAR), (0, 0))
     return result

@@ -5,22 +5,22 @@ from __future__ import annotations
 import hashlib
 import io
 import re
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
 from batcher.simulator.pictures import composing, film, mark, matting, paint, prompts, weather
 from batcher.simulator.pictures.matting import Cutout
 from batcher.simulator.pictures.paint import Size
 from batcher.simulator.pictures.scenes import paint_scene
-from batcher.simulator.pictures.stage import Brief, Stage
-from batcher.simulator.pictures.subjects import drawn_subject
+from batcher.simulator.pictures.stage import Brief
+from batcher.simulator.pictures.subjects import AIRBORNE, drawn_subject
 
 SUBJECTS_MAX = 3
 RATIO_MAX = 8.0
+PIXELS_MAX = 64_000_000
 SIDE_MIN_PX, SIDE_MAX_PX = 32, 4096
 VIDEO_SIDE_PX = 640
 
@@ -71,18 +71,18 @@ def _painted(request: PictureRequest, longest: int) -> _Scene:
     stage = paint_scene(reading.scene, brief)
     subjects: Sequence[Cutout] = [matting.cut_out(photo) for photo in photos]
     if not subjects:
-        subjects = [Cutout(image) for image in _stand_ins(request, reading, brief, stage)]
+        subjects = _stand_ins(request, reading, brief)
     still = composing.compose(stage, subjects)
     still = paint.vignette(weather.graded(still, reading.mood, stage), 0.3)
     return _Scene(still, brief, reading.scene)
 
 
-def _stand_ins(request: PictureRequest, reading: prompts.Reading, brief: Brief, stage: Stage) -> list[Image.Image]:
+def _stand_ins(request: PictureRequest, reading: prompts.Reading, brief: Brief) -> list[Cutout]:
     """Drawn subjects: those that the prompt names; else, where a subject is expected, one that its letters choose."""
     wishes = reading.wishes[:SUBJECTS_MAX]
-    if not wishes and request.kind == "text" and reading.scene is not None:
-        return []
-    return [drawn_subject(wish.noun, wish.colour, brief) for wish in wishes] or [drawn_subject(None, None, brief)]
+    if not wishes and (request.kind == "edit" or reading.scene is None):
+        return [Cutout(drawn_subject(None, None, brief))]
+    return [Cutout(drawn_subject(wish.noun, wish.colour, brief), aloft=wish.noun in AIRBORNE) for wish in wishes]
 
 
 def _seed(request: PictureRequest, scene: str | None) -> str:
@@ -92,13 +92,13 @@ def _seed(request: PictureRequest, scene: str | None) -> str:
 def _opened(content: bytes) -> Image.Image | None:
     """An input as an image the right way up; None if it is not a readable one."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(content)) as image:
-                image.draft("RGB", (matting.FULL_PX, matting.FULL_PX))
-                image.load()
-                return ImageOps.exif_transpose(image)
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        with Image.open(io.BytesIO(content)) as image:
+            if image.width * image.height > PIXELS_MAX:
+                return None
+            image.draft("RGB", (matting.FULL_PX, matting.FULL_PX))
+            image.load()
+            return ImageOps.exif_transpose(image)
+    except Exception:  # Decoders fail on broken files in many ways, and to the picture they all mean the same.
         return None
 
 

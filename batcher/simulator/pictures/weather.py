@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from PIL import Image, ImageChops, ImageDraw
+from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
 from batcher.simulator.pictures import paint
 from batcher.simulator.pictures.paint import WHITE
@@ -12,35 +12,32 @@ from batcher.simulator.pictures.stage import Brief, Mood, Stage
 def rain(brief: Brief, moment: float = 0.0) -> Image.Image:
     """A mask of falling drops; `moment` in seconds moves them."""
     width, height = brief.size
-    size = (width // 2, height // 2)
     rng = brief.rng("rain")
-    unit = min(size)
-    mask = Image.new("L", size, 0)
+    unit = min(width, height)
+    mask = Image.new("L", brief.size, 0)
     draw = ImageDraw.Draw(mask)
-    for _ in range(round(190 * max(width, height) / min(width, height))):
+    for _ in range(round(230 * max(width, height) / unit)):
         depth = rng.random() ** 2
-        length = unit * (0.03 + 0.11 * depth)
+        length = unit * (0.03 + 0.1 * depth)
         fall = (rng.random() * 1.3 + moment * (1.6 + 1.4 * depth)) % 1.3 - 0.15
-        x, y = size[0] * rng.uniform(-0.1, 1.1), fall * size[1]
-        draw.line([(x, y), (x - length * 0.16, y + length)], fill=round(50 + 80 * depth), width=1 if depth < 0.6 else 2)
-    return paint.blur(mask, 0.7).resize(brief.size, Image.Resampling.BICUBIC)
+        x, y = width * rng.uniform(-0.1, 1.1), fall * height
+        draw.line([(x, y), (x - length * 0.14, y + length)], fill=round(70 + 110 * depth), width=max(1, round(unit * 0.002 * (0.6 + depth))))
+    return mask.filter(ImageFilter.GaussianBlur((0.7, unit * 0.0035)))
 
 
 def snow(brief: Brief, moment: float = 0.0) -> Image.Image:
-    """A mask of falling flakes, near ones large and out of focus."""
+    """A mask of falling flakes, near ones large and out of focus; `moment` in seconds moves them."""
     width, height = brief.size
-    size = (width // 2, height // 2)
     rng = brief.rng("snowfall")
-    unit = min(size)
-    mask = Image.new("L", size, 0)
-    draw = ImageDraw.Draw(mask)
-    for _ in range(round(150 * max(width, height) / min(width, height))):
+    unit = min(width, height)
+    mask = Image.new("RGB", brief.size)
+    for _ in range(round(170 * max(width, height) / unit)):
         depth = rng.random() ** 3
-        radius = unit * (0.0025 + 0.011 * depth)
         fall = (rng.random() * 1.2 + moment * (0.1 + 0.25 * depth)) % 1.2 - 0.1
-        x, y = size[0] * ((rng.random() * 1.1 - 0.05 + moment * 0.03) % 1.1), fall * size[1]
-        draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=round(225 - 110 * depth))
-    return paint.blur(mask, unit * 0.0018).resize(brief.size, Image.Resampling.BICUBIC)
+        centre = (width * ((rng.random() * 1.1 - 0.05 + moment * 0.03) % 1.1), fall * height)
+        level = round(230 - 130 * depth)
+        paint.glow(mask, centre, unit * (0.005 + 0.017 * depth), (level, level, level), 0.7)
+    return mask.getchannel(0)
 
 
 def overlay(picture: Image.Image, brief: Brief, scene: str | None, *, moment: float = 0.0) -> Image.Image:

@@ -102,7 +102,9 @@ def _tracks(size: Size, frame_ns: int) -> bytes:
 
 def _seek_head(info_at: int, tracks_at: int, cues_at: int) -> bytes:
     entries = [(INFO, info_at), (TRACKS, tracks_at), (CUES, cues_at)]
-    return _element(SEEK_HEAD, b"".join(_element(SEEK, _element(SEEK_ID, _id(name)) + _element(SEEK_POSITION, struct.pack(">Q", at))) for name, at in entries))
+    return _element(
+        SEEK_HEAD, b"".join(_element(SEEK, _element(SEEK_ID, _id(name)) + _element(SEEK_POSITION, struct.pack(">Q", at))) for name, at in entries)
+    )
 
 
 def _cue(time: int, place: int) -> bytes:

@@ -21,7 +21,11 @@ def paint_abstract(brief: Brief) -> Stage:
     hue.seed(f"abstract/{words}")
     turn = hue.random()
     spread = hue.choice((0.08, 0.12, 0.42, 0.55))
-    palette: list[Colour] = list(brief.mood.colours[:3]) or [paint.hsv(turn, 0.42, 0.9), paint.hsv(turn + spread, 0.5, 0.72), paint.hsv(turn - 0.07, 0.36, 0.95)]
+    palette: list[Colour] = list(brief.mood.colours[:3]) or [
+        paint.hsv(turn, 0.42, 0.9),
+        paint.hsv(turn + spread, 0.5, 0.72),
+        paint.hsv(turn - 0.07, 0.36, 0.95),
+    ]
     while len(palette) < 3:
         palette.append(paint.mix(palette[0], WHITE if len(palette) == 1 else (40, 40, 66), 0.42))
     dark = brief.mood.hour == "night" or brief.mood.brightness < -0.3

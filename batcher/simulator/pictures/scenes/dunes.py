@@ -27,12 +27,14 @@ def paint_desert(brief: Brief) -> Stage:
     sun_x = rng.choice((rng.uniform(0.1, 0.28), rng.uniform(0.72, 0.9)))
     side = -1 if sun_x < 0.5 else 1
     image = Image.new("RGB", brief.size)
-    image.paste(sky.sky((width, round(height * 0.56)), hour, brief.mood, rng, (sun_x, {"day": 0.24, "golden": 0.62, "dusk": 0.8, "night": 0.3}[hour])), (0, 0))
+    image.paste(
+        sky.sky((width, round(height * 0.56)), hour, brief.mood, rng, (sun_x, {"day": 0.24, "golden": 0.62, "dusk": 0.8, "night": 0.3}[hour])), (0, 0)
+    )
     air = sky.stops(hour, brief.mood)[-1][1]
     small = image.resize((width // 2, height // 2), Image.Resampling.BOX)
     for layer in range(4):
         _dune(small, brief, layer, hour, air, side)
-        small = paint.blur(small, min(small.size) * (0.006, 0.005, 0.004, 0.002)[layer])
+        small = paint.blur(small, min(small.size) * (0.007, 0.006, 0.005, 0.004)[layer])
     image = small.resize(brief.size, Image.Resampling.BICUBIC)
     _foreground(image, brief, hour, side)
     paint.glow(image, (sun_x * width, height * 0.45), (width * 0.6, height * 0.45), paint.scaled(sky.SUNLIGHT[hour], 0.2))
@@ -79,7 +81,9 @@ def _dune(image: Image.Image, brief: Brief, layer: int, hour: Hour, air: Colour,
     far_side = far_side if side > 0 else list(reversed(far_side))
     edge = 0 if side > 0 else width
     ImageDraw.Draw(lee).polygon([*spine, (edge, bottom), (edge, crest(edge / width)), *far_side], fill=255)
-    soft = ImageChops.multiply(paint.blur(lee, width * 0.004), paint.fade(image.size, [(0.3, 0.85), (base / height + 0.04, 0.8), (min(1.0, base / height + 0.22), 0.1)]))
+    soft = ImageChops.multiply(
+        paint.blur(lee, width * 0.004), paint.fade(image.size, [(0.3, 0.85), (base / height + 0.04, 0.8), (min(1.0, base / height + 0.22), 0.1)])
+    )
     body.paste(shadow, (0, 0), soft)
     image.paste(body, (0, 0), mask)
 
@@ -107,7 +111,9 @@ def _foreground(image: Image.Image, brief: Brief, hour: Hour, side: int) -> None
     ground = Image.blend(paint.receding(texture, size, 2.6), paint.noise(rng, size, (3, 2), 1), 0.14)
     sand = paint.colourised(paint.levels(ground, 0.2, 0.8), paint.mix(dark, light, 0.25), light)
     sand = Image.composite(paint.blur(sand, min(brief.size) * 0.006), sand, paint.fade(size, [(0.0, 1.0), (0.4, 0.0)]))
-    falloff = paint.horizontal(size, [(0.0, (255, 255, 255) if side < 0 else (150, 150, 150)), (1.0, (150, 150, 150) if side < 0 else (255, 255, 255))])
+    falloff = paint.horizontal(
+        size, [(0.0, (255, 255, 255) if side < 0 else (150, 150, 150)), (1.0, (150, 150, 150) if side < 0 else (255, 255, 255))]
+    )
     sand = ImageChops.multiply(sand, Image.blend(falloff, Image.new("RGB", size, (255, 255, 255)), 0.5))
     image.paste(sand, (0, top), paint.fade(size, [(0.0, 0.0), (0.25, 1.0)]))
 

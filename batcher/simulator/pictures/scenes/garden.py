@@ -39,7 +39,9 @@ def paint_garden(brief: Brief) -> Stage:
     family = brief.mood.colours or rng.choice(BLOOMS)
     fade = {"day": 0.0, "golden": 0.1, "dusk": 0.4, "night": 0.65}[hour]
     tones = tuple(paint.mix(colour, dark, fade) for colour in (*family, WHITE))
-    image = paint.vertical(size, [(0.0, paint.mix(light, WHITE, 0.35 if hour in ("day", "golden") else 0.0)), (0.4, paint.mix(dark, light, 0.6)), (1.0, dark)])
+    image = paint.vertical(
+        size, [(0.0, paint.mix(light, WHITE, 0.35 if hour in ("day", "golden") else 0.0)), (0.4, paint.mix(dark, light, 0.6)), (1.0, dark)]
+    )
     paint.glow(image, (size[0] * (0.5 + side * 0.3), 0), (size[0] * 0.6, size[1] * 0.6), paint.scaled(sky.SUNLIGHT[hour], 0.4), 1.8)
     for _ in range(60):
         centre = (size[0] * rng.random(), size[1] * rng.uniform(0.1, 0.8))
@@ -51,7 +53,9 @@ def paint_garden(brief: Brief) -> Stage:
         image = paint.blur(image, unit * (0.022, 0.015, 0.009)[depth])
     for _ in range(26):
         centre = (size[0] * rng.random(), size[1] * rng.uniform(0.0, 0.5))
-        paint.bokeh(image, centre, unit * rng.uniform(0.02, 0.055), paint.scaled(rng.choice((paint.mix(light, WHITE, 0.4), *tones)), rng.uniform(0.08, 0.24)))
+        paint.bokeh(
+            image, centre, unit * rng.uniform(0.02, 0.055), paint.scaled(rng.choice((paint.mix(light, WHITE, 0.4), *tones)), rng.uniform(0.08, 0.24))
+        )
     image = image.resize(brief.size, Image.Resampling.BICUBIC)
     line = round(height * LEDGE)
     floor = (width, height - line)
@@ -110,7 +114,9 @@ def _frame(brief: Brief, tones: tuple[Colour, ...], leaf: Colour) -> Image.Image
             centre = (small[0] * (side + (0.5 - side) * rng.uniform(-0.1, 0.3)), small[1] * rng.uniform(0.86, 1.04))
             radius = unit * rng.uniform(0.06, 0.11)
             box = (centre[0] - radius, centre[1] - radius, centre[0] + radius, centre[1] + radius)
-            ImageDraw.Draw(layer).ellipse(tuple(edge + grow for edge, grow in zip(box, (-4, -4, 4, 4), strict=True)), fill=rng.choice((*tones[:3], leaf)))
+            ImageDraw.Draw(layer).ellipse(
+                tuple(edge + grow for edge, grow in zip(box, (-4, -4, 4, 4), strict=True)), fill=rng.choice((*tones[:3], leaf))
+            )
             ImageDraw.Draw(mask).ellipse(box, fill=215)
     layer, mask = paint.blur(layer, unit * 0.02), paint.blur(mask, unit * 0.028)
     layer.putalpha(mask)

@@ -42,9 +42,9 @@ def paint_space(brief: Brief) -> Stage:
         image,
         ground=0.86,
         light=paint.mix(second, (255, 255, 255), 0.6),
-        ambient=paint.mix(first, (130, 130, 190), 0.65),
+        ambient=paint.mix(first, (190, 190, 226), 0.75),
         light_x=0.8 * side,
-        exposure=0.84,
+        exposure=0.98,
         rim=0.9,
         shadow=0.75,
         shadow_colour=(4, 3, 10),
@@ -87,9 +87,9 @@ def paint_aurora(brief: Brief) -> Stage:
         image,
         ground=0.86,
         light=paint.mix(low, (255, 255, 255), 0.35),
-        ambient=paint.mix(low, (110, 140, 190), 0.7),
+        ambient=paint.mix(low, (160, 186, 216), 0.75),
         light_x=rng.choice((-0.5, 0.5)),
-        exposure=0.78,
+        exposure=0.92,
         rim=0.8,
         shadow=0.7,
         shadow_colour=(2, 8, 14),
@@ -141,7 +141,9 @@ def _planet(image: Image.Image, brief: Brief, side: int, first: Colour, second: 
     side_px = radius * 2
     tone = paint.mix(second, (230, 210, 190), 0.5)
     bands = paint.noise(rng, (side_px, side_px), (side_px * 1.2, side_px * 0.12), 4, 0.6)
-    body = paint.colourised(paint.levels(bands, 0.2, 0.8), paint.scaled(tone, 0.55), paint.mix(tone, (255, 255, 255), 0.3)).rotate(-18 * side, Image.Resampling.BICUBIC, fillcolor=tone)
+    body = paint.colourised(paint.levels(bands, 0.2, 0.8), paint.scaled(tone, 0.55), paint.mix(tone, (255, 255, 255), 0.3)).rotate(
+        -18 * side, Image.Resampling.BICUBIC, fillcolor=tone
+    )
     lit = paint.radial((side_px * 2, side_px * 2), 1.0)
     lit = lit.crop((round(side_px * (0.5 - 0.22 * side)), round(side_px * 0.72), round(side_px * (1.5 - 0.22 * side)), round(side_px * 1.72)))
     body = ImageChops.multiply(body, Image.merge("RGB", [paint.levels(lit, 0.36, 0.85)] * 3))

@@ -58,7 +58,7 @@ def paint_mountains(brief: Brief) -> Stage:
         ground, gloss = _meadow(brief, hour), 0.0
     else:
         ground, gloss = _snowfield(brief, hour, side), 0.0
-    image.paste(ground, (0, height - ground.height), paint.fade(ground.size, [(0.0, 0.0), (0.08, 1.0)]))
+    image.paste(ground, (0, height - ground.height), paint.fade(ground.size, [(0.0, 0.0), (0.13, 1.0)]))
     paint.glow(image, (sun_x * width, line), (width * 0.5, height * 0.3), paint.scaled(sky.SUNLIGHT[hour], 0.16))
     return Stage(
         image,
@@ -75,25 +75,25 @@ def paint_mountains(brief: Brief) -> Stage:
     )
 
 
-def _ridge(rng: Random, width: int, base: float, tall: float) -> list[float]:
-    """A mountain line by midpoint displacement, one value for each of 129 columns."""
-    line = [0.0] * 129
-    line[0], line[64], line[128] = rng.uniform(0.2, 0.6), rng.uniform(0.5, 1.0), rng.uniform(0.2, 0.7)
-    step, rough = 64, 0.3
+def _ridge(rng: Random, base: float, tall: float, peaks: int) -> list[float]:
+    """A mountain line, one value for each of 129 columns: peaks with steep sides, roughened by midpoint displacement."""
+    tops = [((index + rng.uniform(0.15, 0.85)) / peaks, rng.uniform(0.55, 1.0), rng.uniform(1.3, 2.4)) for index in range(peaks)]
+    rough = [0.0] * 129
+    step, swing = 128, 0.2
     while step > 1:
         half = step // 2
         for index in range(half, 128, step):
-            if step < 64 or index not in (64,):
-                line[index] = (line[index - half] + line[index + half]) / 2 + rng.uniform(-rough, rough)
-        step, rough = half, rough * 0.54
-    return [base - tall * max(0.02, value) for value in line]
+            rough[index] = (rough[index - half] + rough[index + half]) / 2 + rng.uniform(-swing, swing)
+        step, swing = half, swing * 0.56
+    shape = [max(0.22, *(height - abs(index / 128 - place) * slope for place, height, slope in tops)) for index in range(129)]
+    return [base - tall * max(0.02, value + bump) for value, bump in zip(shape, rough, strict=True)]
 
 
 def _range(image: Image.Image, brief: Brief, layer: int, hour: Hour, air: Colour, side: int) -> None:
     width, height = image.size
     rng = brief.rng(f"mountains/{layer}")
     base = height * (0.98, 1.0, 1.02)[layer]
-    ridge = _ridge(rng, width, base, height * (0.78, 0.52, 0.3)[layer])
+    ridge = _ridge(rng, base, height * (0.82, 0.54, 0.3)[layer], round((2.4, 4, 6)[layer] * max(1.0, width / height / 2)))
     points = [(index * width / 128, y) for index, y in enumerate(ridge)]
     mask = Image.new("L", image.size, 0)
     ImageDraw.Draw(mask).polygon([*points, (width, height), (0, height)], fill=255)
@@ -108,7 +108,9 @@ def _range(image: Image.Image, brief: Brief, layer: int, hour: Hour, air: Colour
         level = max(30, min(240, round(128 + side * -rise / height * 2600)))
         x0, x1 = index * width / 128, (index + 2) * width / 128
         slide = width * 0.06 * rng.uniform(-1, 1)
-        draw.polygon([(x0, ridge[index]), (x1, ridge[index + 2]), (x1 + slide + width * 0.02, height), (x0 + slide - width * 0.02, height)], fill=level)
+        draw.polygon(
+            [(x0, ridge[index]), (x1, ridge[index + 2]), (x1 + slide + width * 0.02, height), (x0 + slide - width * 0.02, height)], fill=level
+        )
     rough = paint.noise(rng, image.size, (width * 0.1, height * 0.12), 5, 0.72)
     facets = Image.blend(paint.blur(facets, width * 0.004), rough, 0.45)
     body = paint.colourised(paint.levels(facets, 0.25, 0.8), paint.scaled(dark, 0.9), light)
@@ -143,16 +145,22 @@ def _pines(image: Image.Image, brief: Brief, hour: Hour, green: bool) -> None:
             y = foot - tall * share * 0.9
             draw.polygon([(x - wide, y), (x, y - tall * 0.32), (x + wide, y)], fill=shade)
             if not green:
-                draw.polygon([(x - wide * 0.5, y - tall * 0.13), (x, y - tall * 0.32), (x + wide * 0.3, y - tall * 0.18)], fill=paint.mix(shade, frost, 0.7))
+                draw.polygon(
+                    [(x - wide * 0.5, y - tall * 0.13), (x, y - tall * 0.32), (x + wide * 0.3, y - tall * 0.18)], fill=paint.mix(shade, frost, 0.7)
+                )
 
 
 def _snowfield(brief: Brief, hour: Hour, side: int) -> Image.Image:
     width, height = brief.size
-    size = (width, height - round(height * (LINE - 0.02)))
+    size = (width, height - round(height * (LINE - 0.04)))
     rng = brief.rng("mountains/snow")
     shade, bright = SNOW[hour]
-    drifts = paint.receding(paint.noise(rng, (width, size[1]), (width * 0.5, size[1] * 0.16), 3, 0.5), size, 2.4)
-    lit = ImageChops.subtract(drifts, ImageChops.offset(drifts, side * round(width * 0.012), round(size[1] * 0.02)), 0.4, 128)
+    # Wider than needed, because an offset picture runs on at its other edge.
+    spare = round(width * 0.03)
+    broad = (width + 2 * spare, size[1])
+    drifts = paint.receding(paint.noise(rng, broad, (width * 0.5, size[1] * 0.16), 3, 0.5), broad, 2.4)
+    moved = ImageChops.offset(drifts, side * round(width * 0.012), round(size[1] * 0.02))
+    lit = ImageChops.subtract(drifts, moved, 0.4, 128).crop((spare, 0, spare + width, size[1]))
     relief = Image.blend(lit, paint.noise(rng, size, (5, 3), 2), 0.1)
     field = paint.colourised(paint.levels(relief, 0.18, 0.8), paint.mix(shade, bright, 0.3), bright)
     sparkle = paint.levels(paint.noise(rng, size, (2, 2), 1), 0.975, 1.0)
@@ -169,7 +177,9 @@ def _meadow(brief: Brief, hour: Hour) -> Image.Image:
         share = rng.random() ** 0.8
         centre = (rng.random() * width, size[1] * (0.08 + 0.9 * share))
         colour = rng.choice(((255, 236, 120), (244, 244, 255), (226, 150, 220), (255, 170, 90)))
-        paint.shade(field, centre, max(1.5, height * 0.008 * (0.3 + share)), paint.mix(colour, MEADOW[hour][0], 0.6 if hour == "night" else 0.05), 0.9, 0.6)
+        paint.shade(
+            field, centre, max(1.5, height * 0.008 * (0.3 + share)), paint.mix(colour, MEADOW[hour][0], 0.6 if hour == "night" else 0.05), 0.9, 0.6
+        )
     return Image.composite(paint.blur(field, min(brief.size) * 0.008), field, paint.fade(size, [(0.0, 1.0), (0.45, 0.0)]))
 
 

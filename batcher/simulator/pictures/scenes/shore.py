@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from random import Random
+
 from PIL import Image, ImageChops, ImageDraw
 
 from batcher.simulator.pictures import paint
@@ -102,7 +104,7 @@ def _sand(image: Image.Image, brief: Brief, hour: Hour, sun_x: float) -> None:
     image.paste(base, (0, top))
 
 
-def _edge(width: int, rng: paint.Random) -> list[float]:
+def _edge(width: int, rng: Random) -> list[float]:
     """The line of the last wave, as shares of the sand's height, column by column in steps."""
     coarse = Image.frombytes("L", (5, 1), rng.randbytes(5)).resize((48, 1), Image.Resampling.BICUBIC)
     fine = Image.frombytes("L", (17, 1), rng.randbytes(17)).resize((48, 1), Image.Resampling.BICUBIC)

@@ -17,9 +17,9 @@ STOPS: dict[Hour, Stops] = {
     "night": ((0.0, (5, 8, 22)), (0.6, (14, 24, 54)), (1.0, (42, 58, 96))),
 }
 SUNLIGHT: dict[Hour, Colour] = {"day": (255, 248, 232), "golden": (255, 206, 140), "dusk": (255, 168, 140), "night": (176, 198, 255)}
-AMBIENT: dict[Hour, Colour] = {"day": (212, 226, 246), "golden": (222, 188, 178), "dusk": (150, 132, 178), "night": (84, 102, 160)}
+AMBIENT: dict[Hour, Colour] = {"day": (212, 226, 246), "golden": (222, 188, 178), "dusk": (176, 156, 196), "night": (132, 148, 200)}
 GREY: dict[Hour, Colour] = {"day": (178, 188, 198), "golden": (190, 176, 172), "dusk": (92, 88, 112), "night": (30, 36, 52)}
-EXPOSURE: dict[Hour, float] = {"day": 1.0, "golden": 0.98, "dusk": 0.84, "night": 0.74}
+EXPOSURE: dict[Hour, float] = {"day": 1.0, "golden": 0.98, "dusk": 0.92, "night": 0.86}
 
 
 def overcast(mood: Mood) -> float:
@@ -41,9 +41,8 @@ def sky(size: Size, hour: Hour, mood: Mood, rng: Random, sun: tuple[float, float
     cloudy = overcast(mood)
     centre = (sun[0] * width, sun[1] * height)
     light = SUNLIGHT[hour]
-    if hour == "night":
-        if cloudy < 0.5:
-            _stars(image, rng)
+    if hour == "night" and cloudy < 0.5:
+        _stars(image, rng)
     if cloudy < 0.5:
         paint.glow(image, centre, unit * 0.9, paint.scaled(light, 0.26 if hour != "night" else 0.12), 2.2)
         paint.glow(image, centre, unit * 0.36, paint.scaled(light, 0.45 if hour != "night" else 0.2), 2.4)

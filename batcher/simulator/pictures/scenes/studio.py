@@ -41,9 +41,9 @@ def paint_studio(brief: Brief) -> Stage:
         ground=ground,
         height=0.56 if ground > 0.82 else 0.48,
         light=(255, 250, 244),
-        ambient=paint.mix(colour, WHITE, 0.55),
-        light_x=-0.6 * side,
-        exposure=0.92 if low_key else 1.0,
+        ambient=paint.mix(colour, WHITE, 0.7),
+        light_x=-0.5 * side,
+        exposure=0.98 if low_key else 1.0,
         rim=0.45 if low_key else 0.2,
         shadow=0.55,
         shadow_colour=paint.scaled(colour, 0.22),
@@ -54,8 +54,15 @@ def paint_studio(brief: Brief) -> Stage:
 
 def _sweep(brief: Brief, colour: Colour, accent: Colour | None, low_key: bool) -> Image.Image:
     base = paint.scaled(colour, 0.36) if low_key else colour
-    wall, deep = paint.scaled(base, 0.9), paint.scaled(base, 0.66)
-    stops = [(0.0, deep), (0.38, wall), (BEND - 0.04, paint.scaled(base, 0.82)), (BEND + 0.08, paint.scaled(base, 0.96)), (0.88, base), (1.0, paint.scaled(base, 0.8))]
+    wall, deep = paint.scaled(base, 0.93), paint.scaled(base, 0.8)
+    stops = [
+        (0.0, deep),
+        (0.38, wall),
+        (BEND - 0.04, paint.scaled(base, 0.82)),
+        (BEND + 0.08, paint.scaled(base, 0.96)),
+        (0.88, base),
+        (1.0, paint.scaled(base, 0.8)),
+    ]
     image = paint.vertical(brief.size, stops)
     width, height = brief.size
     if accent is not None:
@@ -111,7 +118,9 @@ def _podium(image: Image.Image, colour: Colour, side: int) -> None:
     body = big.reduce(scale)
     draw.ellipse(box, fill=255)
     whole = big.reduce(scale)
-    sides = paint.horizontal(body.size, [(0.0, paint.scaled(colour, 0.6)), (0.5 - 0.2 * side, paint.mix(colour, WHITE, 0.25)), (1.0, paint.scaled(colour, 0.55))])
+    sides = paint.horizontal(
+        body.size, [(0.0, paint.scaled(colour, 0.6)), (0.5 - 0.2 * side, paint.mix(colour, WHITE, 0.25)), (1.0, paint.scaled(colour, 0.55))]
+    )
     image.paste(sides, (0, round(shift)), whole)
     lid = Image.new("L", (width * scale, round(height * 0.4) * scale), 0)
     ImageDraw.Draw(lid).ellipse(box, fill=255)

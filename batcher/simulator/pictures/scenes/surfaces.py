@@ -25,7 +25,9 @@ def wood(size: Size, rng: Random, tone: Colour, planks: int = 4, near: float = 2
         # Every board shows another part of the same grain.
         strip = (0, round(board * step), texture_size[0], round((board + 1) * step))
         streaks.paste(ImageChops.offset(streaks.crop(strip), rng.randrange(texture_size[0]), rng.randrange(max(1, round(step)))), strip)
-    texture = paint.colourised(Image.blend(streaks, boards, 0.3), paint.scaled(tone, 0.58), paint.mix(paint.scaled(tone, 1.28), (255, 240, 214), 0.12), tone)
+    texture = paint.colourised(
+        Image.blend(streaks, boards, 0.3), paint.scaled(tone, 0.58), paint.mix(paint.scaled(tone, 1.28), (255, 240, 214), 0.12), tone
+    )
     joints = Image.new("L", texture_size, 0)
     draw = ImageDraw.Draw(joints)
     for board in range(1, planks):
@@ -37,7 +39,9 @@ def wood(size: Size, rng: Random, tone: Colour, planks: int = 4, near: float = 2
 def marble(size: Size, rng: Random, tone: Colour = (236, 234, 232), vein: Colour = (150, 148, 152)) -> Image.Image:
     """Polished stone with thin veins."""
     texture_size = (max(64, size[0]), max(64, round(size[1] * 1.2)))
-    result = paint.colourised(paint.noise(rng, texture_size, (size[0] * 0.4, size[0] * 0.3), 4, 0.6), paint.scaled(tone, 0.86), paint.scaled(tone, 1.06))
+    result = paint.colourised(
+        paint.noise(rng, texture_size, (size[0] * 0.4, size[0] * 0.3), 4, 0.6), paint.scaled(tone, 0.86), paint.scaled(tone, 1.06)
+    )
     for scale, thickness, amount in ((0.5, 0.02, 0.75), (0.28, 0.03, 0.4), (0.16, 0.05, 0.22)):
         field = paint.noise(rng, texture_size, (size[0] * scale, size[0] * scale * 0.75), 5, 0.55)
         line = paint.curve(field, lambda value, thickness=thickness: max(0.0, 1 - abs(value - 0.5) / thickness) ** 1.4)  # type: ignore[misc]

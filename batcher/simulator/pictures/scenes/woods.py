@@ -34,7 +34,10 @@ def paint_forest(brief: Brief) -> Stage:
     width, height = brief.size
     size = (width // 2, height // 2)
     deep, bright, sun = AIR["golden" if autumn and hour == "day" else hour]
-    image = paint.vertical(size, [(0.0, paint.scaled(deep, 0.55)), (0.35, paint.mix(deep, bright, 0.45)), (0.58, bright), (0.7, paint.mix(deep, bright, 0.3)), (1.0, deep)])
+    image = paint.vertical(
+        size,
+        [(0.0, paint.scaled(deep, 0.55)), (0.35, paint.mix(deep, bright, 0.45)), (0.58, bright), (0.7, paint.mix(deep, bright, 0.3)), (1.0, deep)],
+    )
     unit = min(size)
     centre = (size[0] * (0.5 - side * 0.12), size[1] * 0.34)
     paint.glow(image, centre, (size[0] * 0.55, size[1] * 0.5), paint.scaled(sun, 0.5), 1.7)
@@ -54,9 +57,9 @@ def paint_forest(brief: Brief) -> Stage:
         image,
         ground=0.86,
         light=sun,
-        ambient={"day": (196, 214, 168), "golden": (222, 198, 146), "dusk": (160, 140, 160), "night": (92, 116, 150)}[hour],
+        ambient={"day": (196, 214, 168), "golden": (222, 198, 146), "dusk": (180, 160, 180), "night": (130, 150, 180)}[hour],
         light_x=-0.7 * side,
-        exposure={"day": 0.95, "golden": 0.95, "dusk": 0.82, "night": 0.7}[hour],
+        exposure={"day": 0.95, "golden": 0.95, "dusk": 0.92, "night": 0.84}[hour],
         rim=0.7,
         shadow=0.7,
         shadow_colour=paint.scaled(MOSS[hour][0], 0.3),
@@ -93,7 +96,17 @@ def _trunks(image: Image.Image, brief: Brief, layer: int, tone: Colour) -> None:
         foot = height * (FLOOR + (0.0, 0.015, 0.04, 0.1)[layer] + rng.uniform(0, 0.012))
         lean = rng.uniform(-0.04, 0.04) * height
         shade = paint.scaled(tone, rng.uniform(0.85, 1.15))
-        draw.polygon([(x - thick * 0.4 + lean, -2), (x + thick * 0.4 + lean, -2), (x + thick * 0.5, foot), (x + thick * 0.8, foot + thick * 0.3), (x - thick * 0.8, foot + thick * 0.3), (x - thick * 0.5, foot)], fill=shade)
+        draw.polygon(
+            [
+                (x - thick * 0.4 + lean, -2),
+                (x + thick * 0.4 + lean, -2),
+                (x + thick * 0.5, foot),
+                (x + thick * 0.8, foot + thick * 0.3),
+                (x - thick * 0.8, foot + thick * 0.3),
+                (x - thick * 0.5, foot),
+            ],
+            fill=shade,
+        )
         lit = paint.mix(shade, (255, 240, 190), 0.16)
         draw.polygon([(x + thick * 0.1 + lean, -2), (x + thick * 0.4 + lean, -2), (x + thick * 0.5, foot), (x + thick * 0.2, foot)], fill=lit)
         if layer > 0:

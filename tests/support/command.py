@@ -1,0 +1,90 @@
+"""Driving the command line as a user does: a process, a clean home, no token but the one that is given."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+SAMPLES = REPOSITORY / "sample_manifests"
+PATIENCE_S = 60.0
+
+
+def environment(home: Path, **more: str) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if name in ("PATH", "SYSTEMROOT", "LANG") or name.startswith("COVERAGE")}
+    return {**kept, "HOME": str(home), "COLUMNS": "120", **more}
+
+
+def start(*arguments: object, home: Path, cwd: Path | None = None, env: Mapping[str, str] | None = None, **options: Any) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "batcher", *map(str, arguments)]
+    pipes: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(command, cwd=cwd or home, env=environment(home, **(env or {})), **{**pipes, **options})
+
+
+def batcher(
+    *arguments: object, home: Path, cwd: Path | None = None, env: Mapping[str, str] | None = None, stdin: str = ""
+) -> subprocess.CompletedProcess[str]:
+    with start(*arguments, home=home, cwd=cwd, env=env, stdin=subprocess.PIPE) as process:
+        out, err = process.communicate(stdin, timeout=PATIENCE_S)
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+
+def wait_until(condition: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline, f"waited in vain for {what}"
+        time.sleep(0.02)
+
+
+@dataclass(frozen=True)
+class Service:
+    """A simulator in a process of its own."""
+
+    base: str
+
+    @property
+    def env(self) -> dict[str, str]:
+        return {"RUNCOMFY_MODEL_API_BASE": self.base, "RUNCOMFY_TOKEN": "canary-5c1e77"}
+
+    def bill(self) -> dict[str, Any]:
+        with urllib.request.urlopen(self.base.removesuffix("/v1") + "/_simulator/bill", timeout=10) as answer:
+            return dict(json.load(answer))
+
+
+@contextmanager
+def service(home: Path, *flags: object) -> Iterator[Service]:
+    with start("simulate", "--port", 0, *flags, home=home) as process:
+        assert process.stdout is not None
+        try:
+            yield Service(process.stdout.readline().strip())
+        finally:
+            process.terminate()
+            process.communicate(timeout=PATIENCE_S)
+
+
+def status(out: Path, home: Path) -> dict[str, int]:
+    """The states of a batch, also while it runs; empty while there is none yet."""
+    answer = batcher("status", out, "--json", home=home)
+    return dict(json.loads(answer.stdout)["states"]) if answer.returncode == 0 else {}
+
+
+def results(out: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (out / "results.jsonl").read_text("utf-8").splitlines()]
+
+
+def report(out: Path) -> dict[str, Any]:
+    return dict(json.loads((out / "report.json").read_text("utf-8")))
+
+
+def write_rows(path: Path, rows: int) -> Path:
+    path.write_text("id,prompt\n" + "".join(f"row{n:04},a picture of thing {n}\n" for n in range(rows)), "utf-8")
+    return path
