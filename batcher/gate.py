@@ -96,7 +96,7 @@ class SubmitGate:
         if error.kind is ApiErrorKind.THROTTLED or error.retry_after_s is not None:
             if self._cool_down.wait_s(now) <= 0:
                 self._throttled += 1
-            own_s = min(THROTTLED_MAX_S, THROTTLED_S * 2.0 ** min(self._throttled - 1, 16))
+            own_s = min(THROTTLED_MAX_S, THROTTLED_S * 2.0 ** min(max(self._throttled - 1, 0), 16))
             self._cool_down.extend(now + (own_s if error.retry_after_s is None else error.retry_after_s))
 
     def withdrawn(self) -> None:

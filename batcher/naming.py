@@ -10,8 +10,6 @@ from collections.abc import Iterable
 
 STEM_LIMIT_BYTES = 120
 """The longest stem; an extension, a counter and a temporary suffix still fit into the 255 bytes that file systems allow."""
-SEGMENT_LIMIT = 16
-"""The most folders that a pattern may nest, the file included."""
 SLUG_LIMIT = 40
 """The longest slug, in characters."""
 
@@ -38,15 +36,6 @@ def file_stem(text: str) -> str:
         return clean
     mark = "-" + _hash(text, 10)
     return _cut(f"_{clean}" if reserved else clean, STEM_LIMIT_BYTES - len(mark)) + mark
-
-
-def stem_path(text: str) -> str:
-    """A path below the output folder, without extension: forward slashes part folders, and each part is cleaned as by `file_stem`.
-
-    Cannot leave the folder: `..`, an empty part and a leading slash become ordinary names.
-    """
-    *folders, last = text.split("/", SEGMENT_LIMIT - 1)
-    return "/".join(file_stem(part) for part in (*folders, last))
 
 
 def name_key(stem: str) -> str:

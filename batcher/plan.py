@@ -20,7 +20,7 @@ from batcher.errors import BatcherError, ManifestError, Problem
 from batcher.inputs import check_input
 from batcher.manifest import Manifest, problems_from, unknown_key
 from batcher.model import InputFile, JobSpec, Json, Row, Where
-from batcher.naming import stem_path
+from batcher.naming import file_stem
 from batcher.template import TemplateError, parse
 
 RAW = "raw"
@@ -48,7 +48,7 @@ class Planner:
         self._definitions = definitions
         self._rng = rng
         self._recipe = choose_recipe(manifest, definitions)
-        self._stem = parse(manifest.head.output.name)
+        self._stem = tuple(parse(part) for part in manifest.head.output.name.split("/"))
 
     def items(self) -> Iterator[JobSpec | Problem]:
         """Every row as a spec, or as the problems that keep it from being one."""
@@ -129,7 +129,7 @@ class Planner:
         row_id = row.id if row.id is not None else print_[:12]
         names: dict[str, Json] = {**row.extras, **row.fields, **row.axes, "id": row_id}
         try:
-            stem = stem_path(self._stem.render_text(names))
+            stem = "/".join(file_stem(part.render_text(names)) for part in self._stem)
         except TemplateError as error:
             return Problem(row.where, error.message, field="output.name", hint=error.hint)
         return JobSpec(
@@ -188,7 +188,7 @@ class _Body:
             return self._media(value, path)
         if isinstance(value, Mapping):
             if "$input" in value:
-                self._problem(path, "the key $input is reserved")
+                self._problem(path, "", "the key $input is reserved")
             return {key: self.resolve(item, (*path, str(key))) for key, item in value.items()}
         if isinstance(value, (list, tuple)):
             return [self.resolve(item, path) for item in value]
@@ -219,25 +219,27 @@ class _Body:
         try:
             parts = urlsplit(text)
         except ValueError:
-            return self._problem(path, f"{text[:80]!r} is not a usable address")
+            return self._problem(path, text, f"{text[:80]!r} is not a usable address")
         if parts.scheme in ("http", "https") and "//" in text:
             if not parts.hostname:
-                return self._problem(path, f"{text[:80]!r} has no host")
+                return self._problem(path, text, f"{text[:80]!r} has no host")
             if parts.scheme == "http" and parts.hostname not in ("127.0.0.1", "localhost", "::1"):
-                return self._problem(path, f"{text[:80]!r} is not https", hint="the service fetches https links only")
+                return self._problem(path, text, f"{text[:80]!r} is not https", hint="the service fetches https links only")
             return text
         if "://" in text:
-            return self._problem(path, f"{text[:80]!r} is neither an https link nor a local path")
+            return self._problem(path, text, f"{text[:80]!r} is neither an https link nor a local path")
         try:
             file = check_input(self._manifest.base_dir / text, ref.media)
         except BatcherError as error:
-            return self._problem(path, error.message, hint=error.remedy)
+            return self._problem(path, text, error.message, hint=error.remedy)
         if file not in self.inputs:
             self.inputs.append(file)
         return {"$input": self.inputs.index(file)}
 
-    def _problem(self, path: tuple[str, ...], message: str, hint: str = "") -> Json:
-        """Note it, and stand in for the value."""
-        where = self._manifest.locate(self._row, path[0]) if path else self._row.where
-        self.problems.append(Problem(where, message, field=".".join(path) or None, hint=hint))
+    def _problem(self, path: tuple[str, ...], text: str, message: str, hint: str = "") -> Json:
+        """Note it under the row's own name for the field, and stand in for the value."""
+        field = next((name for name, given in self._row.fields.items() if text == given or (isinstance(given, list) and text in given)), None)
+        field = field or (path[0] if path else None)
+        where = self._manifest.locate(self._row, field) if field else self._row.where
+        self.problems.append(Problem(where, message, field=field, hint=hint))
         return None

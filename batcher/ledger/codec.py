@@ -15,13 +15,13 @@ Value = str | int | float | None
 
 def to_json(value: object) -> str:
     """Compact JSON with sorted keys, so that equal values are equal texts."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True, default=dataclasses.asdict)
+    return _dumps(value, sort_keys=True)
 
 
 def spec_values(spec: JobSpec) -> tuple[Value, ...]:
     """The columns of `specs` after `seq`, in their order."""
     return (
-        spec.key, spec.row_id, spec.fingerprint, spec.job, spec.model, json.dumps(spec.body, ensure_ascii=False, separators=(",", ":")), spec.stem,
+        spec.key, spec.row_id, spec.fingerprint, spec.job, spec.model, _dumps(spec.body, sort_keys=False), spec.stem,
         to_json(spec.fields), to_json(spec.axes), to_json(spec.inputs), spec.where,
     )  # fmt: skip
 
@@ -61,6 +61,17 @@ def event_values(event: Event) -> tuple[str, str | None]:
     """An event's name and, where it says more, its fields as JSON."""
     detail = {field.name: value for field in dataclasses.fields(event) if (value := getattr(event, field.name)) not in (None, ())}
     return type(event).__name__, to_json(detail) if detail else None
+
+
+def _dumps(value: object, *, sort_keys: bool) -> str:
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=sort_keys, default=dataclasses.asdict)
+    if text.isascii():
+        return text
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # half a character, as a server may send it in a link: SQLite takes it only when it is written out
+        return json.dumps(value, separators=(",", ":"), sort_keys=sort_keys, default=dataclasses.asdict)
+    return text
 
 
 def _failure(text: str | None) -> Failure | None:

@@ -27,6 +27,8 @@ class PlanWriter:
         self._problems: list[Problem] = []
         self._problem_count = 0
         self._repeats: dict[str, int] = {}
+        self._refused: set[int] = set()
+        """Rows that the manifest names, but not as they may be."""
         self._position = 0
 
     def plan(self, items: Iterable[JobSpec | Problem]) -> PlanSummary:
@@ -85,6 +87,7 @@ class PlanWriter:
     def _change(self, spec: JobSpec, known: sqlite3.Row) -> None:
         seq, state = known["seq"], State(known["state"])
         if state in UNDER_WAY:
+            self._refused.add(seq)
             request = f" (request {known['request_id']})" if known["request_id"] else ""
             hint = "collect it first with `batcher resume`, or settle it with `batcher retry`; then run again"
             self._problem(spec, f"row {spec.row_id!r} was changed while it is {state}{request}", hint=hint)
@@ -99,6 +102,7 @@ class PlanWriter:
         try:
             self._connection.execute(self._sql["insert_seen"], (seq, name_key(spec.stem), spec.fingerprint))
         except sqlite3.IntegrityError:
+            self._refused.add(seq)
             other = self._one("select_seen_name", name_key(spec.stem))
             whose = f"row {other['row_id']!r} of {other['source']}" if other else "another row"
             self._problem(spec, f"row {spec.row_id!r} would write the same file, {spec.stem!r}, as {whose}", hint="see output: name")
@@ -106,11 +110,15 @@ class PlanWriter:
     def _settle_unnamed(self) -> None:
         """Rows that the manifest names no more: forgotten if nothing was paid, kept in the batch while their request may still bring something."""
         for kept in self._connection.execute(self._sql["select_kept"]).fetchall():
+            if kept["seq"] in self._refused:
+                continue
             self._counts["kept"] += 1
-            if self._one("select_seen_name", name_key(kept["stem"])) is not None:
-                where = Where(str(kept["stem"]))
-                message = f"row {kept['row_id']!r} is not in the manifest any more but still under way, and its file would be overwritten"
-                self._note(Problem(where, message, hint="collect it first with `batcher resume`"))
+            self._position += 1
+            self._connection.execute(self._sql["place_job"], (self._position, kept["seq"]))
+            if (other := self._one("select_seen_name", name_key(kept["stem"]))) is not None:
+                whose = f"row {kept['row_id']!r}, which is not in the manifest any more but still under way"
+                message = f"row {other['row_id']!r} would write the same file, {kept['stem']!r}, as {whose}"
+                self._note(Problem(Where.parse(other["source"]), message, hint="collect that first with `batcher resume`"))
         deleted = self._connection.execute(self._sql["delete_dropped"]).rowcount
         if deleted:
             self._connection.execute(self._sql["delete_orphans"])

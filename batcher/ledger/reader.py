@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -30,15 +31,15 @@ class LedgerReader:
             raise InputError(f"{path.parent}: no batch was run here (there is no {path.name})", "Name the folder that was given as --out.")
         try:
             self._connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
-            self._connection.row_factory = sqlite3.Row
-            self._connection.execute("PRAGMA busy_timeout = 10000")
-            application_id = self._connection.execute("PRAGMA application_id").fetchone()[0]
-            version = self._connection.execute("PRAGMA user_version").fetchone()[0]
         except sqlite3.Error as error:
             raise LedgerError(f"{path}: the ledger cannot be read: {error}") from error
-        if application_id != APPLICATION_ID or version != len(migrations()):
+        try:
+            self._connection.row_factory = sqlite3.Row
+            self._connection.execute("PRAGMA busy_timeout = 10000")
+            self._check_ours()
+        except BaseException:
             self._connection.close()
-            raise LedgerError(f"{path} is not a ledger of this version of batcher")
+            raise
 
     def __enter__(self) -> Self:
         return self
@@ -49,6 +50,18 @@ class LedgerReader:
     def close(self) -> None:
         """Let go of the file."""
         self._connection.close()
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Everything read inside is of one moment, however long it takes. Not so on a network disk, where it would keep the writer waiting."""
+        if self._execute("PRAGMA journal_mode", ())[0][0] != "wal":
+            yield
+            return
+        self._execute("BEGIN", ())
+        try:
+            yield
+        finally:
+            self._execute("COMMIT", ())
 
     def counts(self) -> dict[State, int]:
         """How many rows are in each state."""
@@ -87,6 +100,17 @@ class LedgerReader:
         """Everything that happened to a row: time, name of the event, its details."""
         rows = self._execute(self._sql["select_events"], (seq,))
         return [(at, name, json.loads(detail) if detail else {}) for at, name, detail in rows]
+
+    def _check_ours(self) -> None:
+        application_id = self._execute("PRAGMA application_id", ())[0][0]
+        version = self._execute("PRAGMA user_version", ())[0][0]
+        if application_id != APPLICATION_ID:
+            raise LedgerError(f"{self.path} is a SQLite file of some other program", "Name the folder that was given as --out.")
+        if version != len(migrations()):
+            remedy = (
+                "Upgrade batcher." if version > len(migrations()) else "Resume the batch with this version once: that brings its ledger up to date."
+            )
+            raise LedgerError(f"{self.path} was written by another version of batcher (schema {version}, not {len(migrations())})", remedy)
 
     def _all(self, statement: str) -> list[Any]:
         return self._execute(self._sql[statement], ())

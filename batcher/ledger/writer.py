@@ -6,7 +6,7 @@ import asyncio
 import queue
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
@@ -40,49 +40,70 @@ class Writer(Protocol):
         ...
 
 
-class InlineWriter:
-    """Does the work where it is asked for."""
+class _Transactions:
+    """A connection. After the first error of the database everything fails: what cannot be written down must not be done."""
 
     def __init__(self, connection: sqlite3.Connection, after_commit: Callable[[sqlite3.Connection], None]) -> None:
-        self._connection = connection
+        self.connection = connection
         self._after_commit = after_commit
+        self.broken: LedgerError | None = None
+
+    def run(self, works: Sequence[Callable[[sqlite3.Connection], Any]], *, alone: bool) -> list[Any]:
+        """What each of `works` returned, once all is durable. Raises `LedgerError`, and what work that is `alone` raises of ours."""
+        if self.broken is not None:
+            raise self.broken
+        try:
+            self.connection.execute("BEGIN IMMEDIATE")
+            results = [work(self.connection) for work in works]
+            self.connection.execute("COMMIT")
+            self._after_commit(self.connection)
+        except BaseException as error:
+            undone = self._roll_back()
+            if alone and undone and isinstance(error, BatcherError):
+                raise
+            self.broken = LedgerError(f"the ledger cannot be written: {error}", "Nothing more is submitted. See that the disk has room, then resume.")
+            raise self.broken from error
+        return results
+
+    def _roll_back(self) -> bool:
+        try:
+            if self.connection.in_transaction:
+                self.connection.execute("ROLLBACK")
+        except sqlite3.Error:
+            return False
+        return True
+
+
+class InlineWriter:
+    """Does the work where it is asked for; `after_commit` is called after each transaction."""
+
+    def __init__(self, connection: sqlite3.Connection, after_commit: Callable[[sqlite3.Connection], None]) -> None:
+        self._transactions = _Transactions(connection, after_commit)
 
     async def do(self, work: Callable[[sqlite3.Connection], T], *, alone: bool = False) -> T:
         """See `Writer`."""
-        self._connection.execute("BEGIN IMMEDIATE")
-        try:
-            result = work(self._connection)
-            self._connection.execute("COMMIT")
-        except BaseException:
-            self._connection.execute("ROLLBACK")
-            raise
-        self._after_commit(self._connection)
+        result: T = self._transactions.run([work], alone=alone)[0]
         return result
 
     async def aclose(self) -> None:
         """See `Writer`."""
-        self._connection.close()
+        self._transactions.connection.close()
 
 
 class ThreadWriter:
-    """Owns the connection in a thread. After the first error of the database everything fails: what cannot be written down must not be done.
-
-    `after_commit` is called in the writing thread after each transaction, before anybody is told of it.
-    """
+    """Owns the connection in a thread; `after_commit` is called there after each transaction, before anybody is told of it."""
 
     def __init__(self, connection: sqlite3.Connection, after_commit: Callable[[sqlite3.Connection], None]) -> None:
-        self._connection = connection
-        self._after_commit = after_commit
+        self._transactions = _Transactions(connection, after_commit)
         self._tasks: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
-        self._broken: LedgerError | None = None
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="ledger", daemon=True)
         self._thread.start()
 
     async def do(self, work: Callable[[sqlite3.Connection], T], *, alone: bool = False) -> T:
         """See `Writer`."""
-        if self._broken is not None:
-            raise self._broken
+        if self._transactions.broken is not None:
+            raise self._transactions.broken
         if self._closed or not self._thread.is_alive():
             raise LedgerError("the ledger is closed")
         loop = asyncio.get_running_loop()
@@ -109,7 +130,7 @@ class ThreadWriter:
                     break
             going = batch[-1] is not None
             self._do_batch([task for task in batch if task is not None])
-        self._connection.close()
+        self._transactions.connection.close()
 
     def _do_batch(self, tasks: list[_Task]) -> None:
         group: list[_Task] = []
@@ -125,30 +146,12 @@ class ThreadWriter:
     def _transact(self, tasks: list[_Task]) -> None:
         if not tasks:
             return
-        if self._broken is not None:
-            _answer(tasks, error=self._broken)
-            return
         try:
-            self._connection.execute("BEGIN IMMEDIATE")
-            results = [task.work(self._connection) for task in tasks]
-            self._connection.execute("COMMIT")
-            self._after_commit(self._connection)
+            results = self._transactions.run([task.work for task in tasks], alone=tasks[0].alone)
         except BaseException as error:
-            self._roll_back()
-            if not (tasks[0].alone and isinstance(error, BatcherError)):
-                remedy = "Nothing more is submitted. See that the disk has room, then resume."
-                self._broken = LedgerError(f"the ledger cannot be written: {error}", remedy)
-                self._broken.__cause__ = error
-            _answer(tasks, error=self._broken or error)
+            _answer(tasks, error=error)
         else:
             _answer(tasks, results=results)
-
-    def _roll_back(self) -> None:
-        if self._connection.in_transaction:
-            try:
-                self._connection.execute("ROLLBACK")
-            except sqlite3.Error as error:
-                self._broken = LedgerError(f"the ledger cannot be rolled back: {error}")
 
 
 def _answer(tasks: list[_Task], results: list[Any] | None = None, error: BaseException | None = None) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from rich.console import Console
+from rich.constrain import Constrain
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -90,7 +91,8 @@ class TerminalView(SilentView):
 
     def show(self, snapshot: Snapshot) -> None:
         """See `View`."""
-        self._live.update(picture(snapshot), refresh=True)
+        # Never as wide as the terminal: whatever is typed would wrap, and the view could not be taken back whole.
+        self._live.update(Constrain(picture(snapshot), max(20, self._console.width - 4)), refresh=True)
 
     def close(self) -> None:
         """See `View`."""

@@ -7,10 +7,10 @@ import secrets
 from array import array
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO
+from typing import IO, Protocol
 
 from batcher.errors import LedgerError, OutputError
 from batcher.model import ExitReason, Run, State
@@ -63,19 +63,27 @@ class _Account:
         return sorted(groups, key=lambda group: (-group.rows, group.kind))
 
 
-def write_report(folder: Path, reader: LedgerView, now: float) -> Report:
+class SteadyView(LedgerView, Protocol):
+    """A view that can hold still while somebody else goes on writing."""
+
+    def snapshot(self) -> AbstractContextManager[None]:
+        """Everything read inside is of one moment."""
+        ...
+
+
+def write_report(folder: Path, reader: SteadyView, now: float) -> Report:
     """Write both files into `folder` and return the report.
 
     Raises `OutputError` if they cannot be written, and `LedgerError` if the rows do not add up: every row is accounted for, or nothing is said.
     """
     account = _Account()
-    with _replacing(folder / FILES["results"]) as file:
+    with reader.snapshot(), _replacing(folder / FILES["results"]) as file:
         for number, job in enumerate(reader.jobs(), start=1):
             row = result_row(job, number)
             account.add(row)
             file.write(row.model_dump_json())
             file.write("\n")
-    report = _report(reader, account, now)
+        report = _report(reader, account, now)
     with _replacing(folder / FILES["report"]) as file:
         file.write(report.model_dump_json(indent=2))
         file.write("\n")
@@ -85,8 +93,11 @@ def write_report(folder: Path, reader: LedgerView, now: float) -> Report:
 def spread(durations: Sequence[float]) -> Spread:
     """Median, 95th percentile (nearest rank) and maximum of at least one duration."""
     ordered = sorted(durations)
-    last = len(ordered) - 1
-    return Spread(p50=ordered[round(0.5 * last)], p95=ordered[round(0.95 * last)], max=ordered[last])
+    return Spread(p50=_rank(ordered, 50), p95=_rank(ordered, 95), max=ordered[-1])
+
+
+def _rank(ordered: Sequence[float], percent: int) -> float:
+    return ordered[-(-percent * len(ordered) // 100) - 1]
 
 
 def _report(reader: LedgerView, account: _Account, now: float) -> Report:
@@ -142,4 +153,5 @@ def _replacing(path: Path) -> Iterator[IO[str]]:
             f"{path}: cannot be written: {error.strerror or error}", "The ledger is whole: `batcher report DIR` writes it again."
         ) from error
     finally:
-        draft.unlink(missing_ok=True)
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)

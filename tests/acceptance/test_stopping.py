@@ -122,7 +122,7 @@ def test_a_second_process_on_the_folder_is_refused_with_the_owner_named(tmp_path
 
 def test_a_simulated_run_that_was_killed_is_resumed_with_its_simulator(tmp_path: Path) -> None:
     out = tmp_path / "out"
-    flags = ("--simulate", "--speed", 10, "--slots", 4, "--art", "plain", "--out", out)
+    flags = ("--simulate", "--speed", 25, "--slots", 4, "--art", "plain", "--out", out)
     running = start("run", SAMPLES / "quickstart.yaml", *flags, home=tmp_path, stderr=subprocess.DEVNULL)
     wait_until(lambda: status(out, tmp_path).get("submitted", 0) >= 8 and status(out, tmp_path)["submitting"] == 0, "submissions")
     running.kill()

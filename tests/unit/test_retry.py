@@ -165,7 +165,11 @@ def test_advice_that_says_nothing_is_no_advice(value: str | None) -> None:
     assert retry_after_s(value, NOW) is None
 
 
-@given(value=st.one_of(st.none(), st.text(max_size=60), st.from_regex(r"[-+.\d]{1,40}"), st.from_regex(r"\w{3}, \d\d \w{3} \d{1,6} \d\d:\d\d:\d\d.{0,8}")))
+@given(
+    value=st.one_of(
+        st.none(), st.text(max_size=60), st.from_regex(r"[-+.\d]{1,40}"), st.from_regex(r"\w{3}, \d\d \w{3} \d{1,6} \d\d:\d\d:\d\d.{0,8}")
+    )
+)
 @example("Sun, 06 Nov 1994 08:49:37 +9999")
 @example("Sun, 06 Nov 0000 08:49:37 GMT")
 @example("9" * 5000)

@@ -1,6 +1,6 @@
 -- What the plan says of a row: written once, and again only when the manifest changes it.
 CREATE TABLE specs (
-    seq         INTEGER PRIMARY KEY,
+    seq         INTEGER PRIMARY KEY AUTOINCREMENT, -- never given twice: events of a row that was dropped do not become those of another
     key         TEXT NOT NULL UNIQUE,
     row_id      TEXT NOT NULL,
     fingerprint TEXT NOT NULL,

@@ -89,6 +89,7 @@ SELECT s.row_id, s.source FROM seen JOIN specs AS s USING (seq) WHERE seen.name_
 -- name: select_kept
 SELECT s.seq, s.row_id, s.stem FROM specs AS s JOIN jobs AS j USING (seq)
 WHERE j.listed AND j.seq NOT IN (SELECT seq FROM seen) AND j.state IN ('submitting', 'in_doubt', 'submitted', 'produced')
+ORDER BY j.position
 
 -- name: delete_dropped
 DELETE FROM jobs

@@ -56,13 +56,13 @@ def _dune(image: Image.Image, brief: Brief, layer: int, hour: Hour, air: Colour,
     """One dune: a long crest, bright on the side of the sun and dark on the other."""
     width, height = image.size
     rng = brief.rng(f"desert/dune/{layer}")
-    base = height * (0.5, 0.54, 0.58, 0.64)[layer]
-    tall = height * (0.1, 0.15, 0.16, 0.1)[layer]
+    base = height * (0.51, 0.56, 0.62, 0.68)[layer]
+    tall = height * (0.1, 0.16, 0.2, 0.12)[layer]
     peak = rng.uniform(0.15, 0.85) if layer < 3 else 0.5 + side * -0.45
     phase, turns = rng.uniform(0, 6.28), rng.uniform(0.7, 1.3)
 
     def crest(x: float) -> float:
-        swell = math.exp(-(((x - peak) / 0.38) ** 2)) + 0.28 * math.sin(turns * 6.28 * x + phase)
+        swell = math.exp(-(((x - peak) / 0.34) ** 2)) + 0.22 * math.sin(turns * 6.28 * x + phase)
         return base - tall * swell
 
     steps = [index / 60 for index in range(61)]
@@ -82,7 +82,7 @@ def _dune(image: Image.Image, brief: Brief, layer: int, hour: Hour, air: Colour,
     edge = 0 if side > 0 else width
     ImageDraw.Draw(lee).polygon([*spine, (edge, bottom), (edge, crest(edge / width)), *far_side], fill=255)
     soft = ImageChops.multiply(
-        paint.blur(lee, width * 0.004), paint.fade(image.size, [(0.3, 0.85), (base / height + 0.04, 0.8), (min(1.0, base / height + 0.22), 0.1)])
+        paint.blur(lee, width * 0.004), paint.fade(image.size, [(0.3, 0.85), (base / height - 0.03, 0.8), (min(1.0, base / height + 0.07), 0.0)])
     )
     body.paste(shadow, (0, 0), soft)
     image.paste(body, (0, 0), mask)
