@@ -7,7 +7,7 @@ import os
 import random
 import socket
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,10 @@ from pydantic import ValidationError
 from batcher.clock import LoopClock
 from batcher.config import Environment
 from batcher.discovery import Definitions
-from batcher.downloads import DownloadLimits, HttpFetcher, TrustedHosts, open_download_session
+from batcher.downloads import DownloadLimits, HttpFetcher
 from batcher.engine import Engine
-from batcher.errors import BatcherError, InterruptedRunError, OutputError, Problem, UsageError
+from batcher.errors import BatcherError, InterruptedRunError, LedgerError, OutputError, Problem, UsageError
+from batcher.hosts import TrustedHosts, open_download_session
 from batcher.inputs import DataUriBodies
 from batcher.ledger import LedgerReader, Owner, SqliteLedger
 from batcher.manifest import Manifest
@@ -27,7 +28,7 @@ from batcher.manifest.problems import problems_from
 from batcher.model import ExitReason, JobSpec, Mode, State, Where
 from batcher.observe import Observers, Pulse, SilentView, View, ViewObserver
 from batcher.plan import Planner
-from batcher.ports import Clock, Observer, PlanSummary, Provider
+from batcher.ports import Clock, Observer, PlanSummary
 from batcher.providers.runcomfy import open_runcomfy
 from batcher.report import Report, write_report
 from batcher.settings import RunSettings
@@ -39,14 +40,17 @@ LEDGER = "ledger.db"
 SIMULATOR = "simulator"
 """What the ledger calls the service where it was a simulated one."""
 
+RESUMABLE_CODE = 75
+"""Stopped early: some rows are still open, and the batch can be taken up again."""
+
 REASON_CODES = {
     ExitReason.INTERRUPTED: 130,
     ExitReason.TERMINATED: 143,
     ExitReason.TOKEN_REJECTED: 77,
     ExitReason.SERVICE_UNAVAILABLE: 69,
-    ExitReason.NO_BALANCE: 75,
-    ExitReason.OUTPUT_UNWRITABLE: 75,
-    ExitReason.STOPPED_EARLY: 75,
+    ExitReason.NO_BALANCE: RESUMABLE_CODE,
+    ExitReason.OUTPUT_UNWRITABLE: RESUMABLE_CODE,
+    ExitReason.STOPPED_EARLY: RESUMABLE_CODE,
 }
 
 Opener = Callable[[], Manifest]
@@ -118,36 +122,96 @@ async def run_batch(
         reader = stack.enter_context(LedgerReader(options.out / LEDGER))
         meta = reader.meta()
         settings = choose_settings(manifest.head.run if manifest is not None else meta.get("run", {}), options.overrides)
-        simulate = _choose_service(options, environment, meta, reader)
-        base = SIMULATOR if simulate is not None else environment.api_base
-        token = "simulated" if simulate is not None else environment.require_token()
+        service = _choose_service(options, environment, meta, reader)
         name = manifest.name if manifest is not None else meta.get("name", options.out.name)
-        await ledger.put_meta(
-            {
-                "name": name,
-                "service": base,
-                "run": settings.model_dump(),
-                "simulator": simulate.model_dump(mode="json") if simulate is not None else None,
-            }
-        )
+        await ledger.put_meta({"name": name, "run": settings.model_dump(), **service.facts()})
         if plan is not None:
             on_plan(plan)
         if options.decide is not None:
             await options.decide(ledger, reader, clock, settings)
-        run = await ledger.begin_run(clock.now(), os.getpid(), socket.gethostname())
-        trouble = ""
-        try:
-            async with _engine(
-                options, settings, simulate, environment.api_base, token, ledger, clock, Observers([ViewObserver(view), *observers])
-            ) as engine:
-                stopper.attach(engine)
-                reason = await engine.run(beside=lambda: _show(view, ledger, clock))
-                trouble = engine.trouble
-            await ledger.end_run(run, clock.now(), reason)
-        finally:
-            view.close()
-            report = write_report(options.out, reader, clock.now())
+        batch = _OpenBatch(options, settings, service, ledger, reader, clock)
+        report, trouble = await batch.run(view, Observers([ViewObserver(view), *observers]), stopper)
         return Outcome(report, exit_code(report), plan, trouble)
+
+
+@dataclass(frozen=True, slots=True)
+class _Service:
+    """What is asked to make things: its name in the ledger, the token for it, and its settings where it is simulated."""
+
+    name: str
+    token: str = field(repr=False)
+    simulator: SimulatorSettings | None = None
+
+    def facts(self) -> dict[str, object]:
+        """What the ledger keeps, so that a batch can be taken up again."""
+        return {"service": self.name, "simulator": self.simulator.model_dump(mode="json") if self.simulator is not None else None}
+
+
+@dataclass(frozen=True, slots=True)
+class _OpenBatch:
+    """A planned batch with everything at hand to run it."""
+
+    options: RunOptions
+    settings: RunSettings
+    service: _Service
+    ledger: SqliteLedger
+    reader: LedgerReader
+    clock: Clock
+
+    async def run(self, view: View, observer: Observer, stopper: Stopper) -> tuple[Report, str]:
+        """Carry the rows and write the report, in every ending; also what a whole-batch condition said."""
+        run = await self.ledger.begin_run(self.clock.now(), os.getpid(), socket.gethostname())
+        try:
+            async with self._engine(observer) as engine:
+                stopper.attach(engine)
+                reason = await engine.run(beside=lambda: _show(view, self.ledger, self.clock))
+            await self.ledger.end_run(run, self.clock.now(), reason)
+        except BaseException as error:
+            if isinstance(error, LedgerError):
+                error.exit_code = RESUMABLE_CODE
+            with suppress(BatcherError):
+                self._report(view)
+            raise
+        try:
+            return self._report(view), engine.trouble
+        except OutputError as error:
+            error.exit_code = REASON_CODES.get(reason, error.exit_code)
+            raise
+
+    def _report(self, view: View) -> Report:
+        view.close()
+        return write_report(self.options.out, self.reader, self.clock.now())
+
+    @asynccontextmanager
+    async def _engine(self, observer: Observer) -> AsyncIterator[Engine]:
+        storage = LocalStorage(self.options.out)
+        storage.sweep()
+        settings = self.settings
+        async with AsyncExitStack() as stack:
+            base = self.service.name
+            if self.service.simulator is not None:
+                base = (await stack.enter_async_context(_simulator(self.service.simulator, self.options.out / ".simulator"))).base_url
+            hosts = TrustedHosts.beside(base, self.options.allow_hosts)
+            session = open_download_session(
+                hosts,
+                user_agent=f"batcher/{VERSION}",
+                connect_timeout_s=settings.connect_timeout_s,
+                read_timeout_s=settings.read_timeout_s,
+            )
+            await stack.enter_async_context(session)
+            provider = await stack.enter_async_context(open_runcomfy(base, self.service.token, settings, clock=self.clock, version=VERSION))
+            yield Engine(
+                ledger=self.ledger,
+                provider=provider,
+                bodies=DataUriBodies(),
+                fetcher=HttpFetcher(session, storage, hosts, DownloadLimits(timeout_s=settings.download_timeout_s), now=self.clock.now),
+                links=Definitions().links,
+                clock=self.clock,
+                rng=random.Random(),
+                settings=settings,
+                observer=observer,
+                mode=self.options.mode,
+            )
 
 
 def exit_code(report: Report) -> int:
@@ -156,7 +220,7 @@ def exit_code(report: Report) -> int:
         return REASON_CODES[report.exit_reason]
     counts = report.counts
     if counts.open:
-        return 75
+        return RESUMABLE_CODE
     return 1 if counts.failed or counts.cancelled or counts.in_doubt else 0
 
 
@@ -224,12 +288,13 @@ async def _open_folder(out: Path, *, create: bool) -> AsyncIterator[SqliteLedger
             out.rmdir()
 
 
-def _choose_service(options: RunOptions, environment: Environment, meta: Mapping[str, Any], reader: LedgerReader) -> SimulatorSettings | None:
-    """The simulator's settings where the service is simulated. Raises `UsageError` where the folder belongs to another service."""
+def _choose_service(options: RunOptions, environment: Environment, meta: Mapping[str, Any], reader: LedgerReader) -> _Service:
+    """The service to use. Raises `UsageError` where the folder belongs to another one, `TokenError` where there is no token for it."""
     known = meta.get("service")
-    if options.simulate is None and known == SIMULATOR and options.opener is None:
-        return SimulatorSettings.model_validate(meta.get("simulator") or {})
-    wanted = SIMULATOR if options.simulate is not None else environment.api_base
+    simulator = options.simulate
+    if simulator is None and known == SIMULATOR and options.opener is None:
+        simulator = SimulatorSettings.model_validate(meta.get("simulator") or {})
+    wanted = SIMULATOR if simulator is not None else environment.api_base
     paid = any(n for state, n in reader.counts().items() if state is not State.PLANNED)
     if known is not None and known != wanted and paid:
         hint = (
@@ -238,48 +303,11 @@ def _choose_service(options: RunOptions, environment: Environment, meta: Mapping
             else f"Set RUNCOMFY_MODEL_API_BASE={known}, or choose another --out."
         )
         raise UsageError(f"{options.out} holds a batch that was run against {_spoken(known)}, not {_spoken(wanted)}", hint)
-    return options.simulate
+    return _Service(wanted, "simulated" if simulator is not None else environment.require_token(), simulator)
 
 
 def _spoken(service: str) -> str:
     return "the simulated service" if service == SIMULATOR else service
-
-
-@asynccontextmanager
-async def _engine(
-    options: RunOptions,
-    settings: RunSettings,
-    simulate: SimulatorSettings | None,
-    base: str,
-    token: str,
-    ledger: SqliteLedger,
-    clock: Clock,
-    observer: Observer,
-) -> AsyncIterator[Engine]:
-    storage = LocalStorage(options.out)
-    storage.sweep()
-    async with AsyncExitStack() as stack:
-        if simulate is not None:
-            base = (await stack.enter_async_context(_simulator(simulate, options.out / ".simulator"))).base_url
-        hosts = TrustedHosts.beside(base, options.allow_hosts)
-        session = await stack.enter_async_context(
-            open_download_session(
-                hosts, user_agent=f"batcher/{VERSION}", connect_timeout_s=settings.connect_timeout_s, read_timeout_s=settings.read_timeout_s
-            )
-        )
-        provider: Provider = await stack.enter_async_context(open_runcomfy(base, token, settings, clock=clock, version=VERSION))
-        yield Engine(
-            ledger=ledger,
-            provider=provider,
-            bodies=DataUriBodies(),
-            fetcher=HttpFetcher(session, storage, hosts, DownloadLimits(timeout_s=settings.download_timeout_s), now=clock.now),
-            links=Definitions().links,
-            clock=clock,
-            rng=random.Random(),
-            settings=settings,
-            observer=observer,
-            mode=options.mode,
-        )
 
 
 @asynccontextmanager

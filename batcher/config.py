@@ -30,12 +30,12 @@ class Environment:
         path = token_file(environ, home)
         try:
             content = json.loads(path.read_text("utf-8"))
-            token = str(content["access_token"]).strip()
+            token = content["access_token"].strip()
         except FileNotFoundError:
             return cls(base, None, f"there is no {path} either")
         except OSError as error:
             return cls(base, None, f"{path} cannot be read: {error.strerror}")
-        except (ValueError, KeyError, TypeError, RecursionError):
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return cls(base, None, f'{path} does not hold {{"access_token": "…"}}')
         return cls(base, token or None, "" if token else f"{path} holds an empty token")
 

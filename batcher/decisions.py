@@ -58,7 +58,7 @@ def all_of(decisions: Sequence[Decide]) -> Decide:
 def _decide(states: Collection[State], row_ids: Sequence[str] | None, event: Event) -> Decide:
     async def decide(ledger: SqliteLedger, reader: LedgerReader, clock: Clock, settings: RunSettings) -> int:
         if row_ids:
-            chosen = [_named(reader, row_id) for row_id in row_ids]
+            chosen = [_named(reader, row_id) for row_id in dict.fromkeys(row_ids)]
             wrong = [job for job in chosen if job.state not in states]
             if wrong:
                 raise UsageError(f"row {wrong[0].row_id!r} is {wrong[0].state}, not {' or '.join(states)}")

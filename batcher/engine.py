@@ -43,6 +43,8 @@ class _LaneState:
     carried: int = 0
     look_at: float = 0.0
     """When the ledger may have more for this lane; infinite where only the other lane can bring more."""
+    mode: Mode = Mode.RUN
+    """What the lane was out to do when that was last looked up: what waits for a later time may not be wanted any more."""
 
 
 class Engine:
@@ -150,6 +152,8 @@ class Engine:
     async def _fill(self, lane: Lane, now: float, tasks: asyncio.TaskGroup) -> None:
         """Give every free slot of `lane` a row, if there are any."""
         state, mode = self._lanes[lane], self.course.mode(lane)
+        if mode is not state.mode:
+            state.mode, state.look_at = mode, now
         if state.carried < state.limit and not state.ready and state.look_at <= now:
             rows = await self._ledger.claimable(lane, mode, PREFETCH, now, self._held)
             state.ready.extend(rows)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import os
 import random
 import re
 from collections.abc import Iterator, Mapping
@@ -120,7 +121,7 @@ class Planner:
             texts = value if isinstance(value, list) else [value]
             for text in texts:
                 looks_local = isinstance(text, str) and not isinstance(text, MediaRef) and LOCAL_MEDIA.fullmatch(text) is not None
-                if looks_local and (self._manifest.base_dir / text).is_file():
+                if looks_local and os.path.isfile(self._manifest.base_dir / text):  # noqa: PTH113 - Path.is_file raises for a name that is too long
                     hint = f"declare the field: image_fields: [{name}] in the manifest, or --image-field {name}"
                     yield Problem(self._manifest.locate(row, name), f"{text!r} is a local file, and would be sent as text", field=name, hint=hint)
 
@@ -238,7 +239,8 @@ class _Body:
 
     def _problem(self, path: tuple[str, ...], text: str, message: str, hint: str = "") -> Json:
         """Note it under the row's own name for the field, and stand in for the value."""
-        field = next((name for name, given in self._row.fields.items() if text == given or (isinstance(given, list) and text in given)), None)
+        fields = self._row.fields.items()
+        field = next((name for name, given in fields if text and (text == given or (isinstance(given, list) and text in given))), None)
         field = field or (path[0] if path else None)
         where = self._manifest.locate(self._row, field) if field else self._row.where
         self.problems.append(Problem(where, message, field=field, hint=hint))

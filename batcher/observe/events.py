@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -31,8 +32,11 @@ class EventLog:
 
     def _write(self, line: dict[str, object], now: float) -> None:
         at = datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        self._stream.write(json.dumps({"at": at, **line}, ensure_ascii=False, default=dataclasses.asdict) + "\n")
-        self._stream.flush()
+        try:
+            self._stream.write(json.dumps({"at": at, **line}, ensure_ascii=False, default=dataclasses.asdict) + "\n")
+            self._stream.flush()
+        except OSError:  # whoever read along has left: that is no reason to leave the batch
+            self._stream = io.StringIO()
 
 
 class Observers:

@@ -82,6 +82,13 @@ class Spread(_Record):
     max: float
 
 
+class Throughput(_Record):
+    """How fast the batch went."""
+
+    rows_per_s: float | None = Field(description="Rows ended per second while the batch was being run; null before the first.")
+    run_s: float = Field(description="How long the batch was being run, over all its runs, in seconds.")
+
+
 class FailureExample(_Record):
     """One row that met a kind of failure."""
 
@@ -121,7 +128,7 @@ class Report(_Record):
     runs: int = Field(description="How often the batch was run or resumed.")
     cost_usd: float = Field(description="Of all rows, as far as known.")
     cost_unknown_rows: int = Field(description="Rows that were submitted and whose cost is not known.")
-    throughput_per_s: float | None = Field(description="Rows ended per second while the batch was being run; null before the first.")
+    throughput: Throughput
     timings: dict[str, Spread] = Field(description="queued_s, running_s and download_s over the rows that are done.")
     failures: list[FailureGroup] = Field(description="Of failed, cancelled and doubtful rows; most frequent first.")
     requests: Requests

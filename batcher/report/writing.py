@@ -15,7 +15,7 @@ from typing import IO, Protocol
 from batcher.errors import LedgerError, OutputError
 from batcher.model import ExitReason, Run, State
 from batcher.ports import LedgerView
-from batcher.report.models import FILES, Counts, FailureExample, FailureGroup, Report, Requests, ResultRow, Spread
+from batcher.report.models import FILES, Counts, FailureExample, FailureGroup, Report, Requests, ResultRow, Spread, Throughput
 from batcher.report.rows import result_row
 
 EXAMPLES = 3
@@ -118,7 +118,7 @@ def _report(reader: LedgerView, account: _Account, now: float) -> Report:
         runs=len(runs),
         cost_usd=round(account.cost_usd, 6),
         cost_unknown_rows=account.cost_unknown,
-        throughput_per_s=round(ended / seconds, 3) if ended and seconds > 0 else None,
+        throughput=Throughput(rows_per_s=round(ended / seconds, 3) if ended and seconds > 0 else None, run_s=round(seconds, 3)),
         timings=account.timings(),
         failures=account.failures(),
         requests=Requests(**reader.requests()),

@@ -223,7 +223,7 @@ async def test_all_problems_come_in_one_go_and_after_fifty_only_a_count(book: Bo
         await book.plan(make_spec("a"), *faults, make_spec("a", size=2))
     assert caught.value.problems == tuple(faults[:50])
     assert caught.value.total == 61
-    assert str(caught.value).endswith("… and 11 more")
+    assert "fault 49\n… and 11 more" in str(caught.value)
     assert await book.rows() == []
     assert await book.plan(make_spec("a")) == PlanSummary(total=1, new=1), "a plan that failed leaves the ledger as good as before"
 
@@ -338,7 +338,9 @@ def largest_job(seq: int) -> Job:
     """Every field holds something else than its default."""
     spec = JobSpec(
         key="id:\u00fc \U0001f600", row_id="\u00fc \U0001f600", fingerprint="f" * 32, job="image_edit", model="acme/paint/v2",
-        body={"prompt": "l1\nl2\t\"q\" \\ \u2028", "n": 3, "x": 0.1, "on": True, "off": None, "image": {"$input": 0}, "list": [1, [2, {"z": 1, "a": 2}]]},
+        body={
+            "prompt": 'l1\nl2\t"q" \\ \u2028', "n": 3, "x": 0.1, "on": True, "off": None, "image": {"$input": 0}, "list": [1, [{"z": 1, "a": 2}]],
+        },
         stem="a/b-\u00fc", fields={"image": "p.png", "n": 3, "nested": {"k": [None, 1.5]}}, axes={"style": "w"},
         inputs=(InputFile("/p/ü.png", "ab" * 32, 123, "image/png"), InputFile("/q.jpg", "cd" * 32, 2**40, "image/jpeg")), where="batch.yaml:7:3",
     )  # fmt: skip
@@ -383,8 +385,8 @@ async def test_tallies_are_those_of_the_rows_after_any_history(book: Book) -> No
     samples: dict[type, list[Event]] = {
         Accepted: [Accepted("r")], Refused: [Refused(NO, transient=True), Refused(NO, transient=False)], Running: [Running(True), Running(False)],
         Produced: [Produced(("u",), 0.1), Produced(("u",))], Died: [Died(NO, transient=True, cost_usd=0.3), Died(NO)],
-        CancelAsked: [CancelAsked(CancelWish.WITHDRAW), CancelAsked(CancelWish.CANCEL)], Broken: [Broken(NO, transient=True), Broken(NO, transient=False)],
-        Retry: [Retry(), Retry(regenerate=True)],
+        CancelAsked: [CancelAsked(CancelWish.WITHDRAW), CancelAsked(CancelWish.CANCEL)],
+        Broken: [Broken(NO, transient=True), Broken(NO, transient=False)], Retry: [Retry(), Retry(regenerate=True)],
     }  # fmt: skip
     await book.plan(*(make_spec(name) for name in names))
     for step in range(400):

@@ -80,3 +80,21 @@ def mp3(*, tagged: bool = True) -> bytes:
 
 def page(text: str = "Sorry, the file is not here") -> bytes:
     return f"<!DOCTYPE html><html><head><title>503</title></head><body>{text}</body></html>".encode()
+
+
+CONTAINERS = {
+    "mp4": (mp4(), "video/mp4", (640, 360)),
+    "mp4 with 64-bit times": (mp4(version=1), "video/mp4", (640, 360)),
+    "mp4 held upright": (mp4(turned=True), "video/mp4", (360, 640)),
+    "mov": (mp4(brand=b"qt  "), "video/quicktime", (640, 360)),
+    "m4a": (mp4(0, 0, brand=b"M4A "), "audio/mp4", None),
+    "webm": (webm(), "video/webm", (320, 240)),
+    "live webm": (webm(unknown=True), "video/webm", (320, 240)),
+    "mkv": (webm(doctype=b"matroska"), "video/x-matroska", (320, 240)),
+    "wav": (wav(), "audio/wav", None),
+    "ogg": (ogg(), "audio/ogg", None),
+    "flac": (flac(), "audio/flac", None),
+    "mp3": (mp3(), "audio/mpeg", None),
+    "mp3 without a tag": (mp3(tagged=False), "audio/mpeg", None),
+}
+"""By name: a whole file, its media type, and its width and height in pixels if it has any."""

@@ -26,7 +26,7 @@ WHERE j.listed AND j.position > :after ORDER BY j.position LIMIT :limit
 WHERE j.listed AND s.row_id = :row_id ORDER BY j.position
 
 -- name: next_due
-SELECT min(not_before) FROM jobs WHERE state = :state AND listed AND not_before > :now
+SELECT min(not_before) FROM jobs WHERE state = :state AND listed AND not_before > 0 AND not_before > :now
 
 -- name: end_waits
 UPDATE jobs SET not_before = 0, refusals = 0 WHERE not_before > 0 AND state IN ('planned', 'submitted', 'produced')

@@ -13,7 +13,7 @@ SCALE = 3
 def marked(picture: Image.Image) -> Image.Image:
     """A picture with the mark in its lower right corner."""
     unit = min(picture.size)
-    height = max(14, round(unit * 0.03))
+    height = max(16, round(unit * 0.03))
     if height + 4 > unit:
         return picture
     font = ImageFont.load_default(round(height * SCALE * 0.62))

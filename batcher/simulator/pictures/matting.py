@@ -19,13 +19,15 @@ FULL_PX = 896
 NEUTRAL = 200
 HUE_STEP = 15
 LIGHTER_STEP = 13
-HOLE_DARKER = 10
+HOLE_DARKER = 7
 HOLE_LIGHTER = 9
 DARKEST_SHADOW = 0.3
 EDGE_STEP = 13
 SHADOW_STEP = 24
 GAP_PX = 3
 QUICK = 3
+ALIKE, UNLIKE = 0.08, 0.3
+RIM_STEP = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,9 +109,17 @@ def _matte(photo: Image.Image) -> _Matte | None:
     if not 0.004 < area / (small.width * small.height) < 0.9:
         return None
     holes = _drawn(small.size, [region for region in regions if not region.border and _is_hole(region, balanced, plain, area)])
-    # Twice, so that the narrow corners of a hole are reached too; growth ends where the backdrop does.
-    holes = ImageChops.darker(_grown(_grown(holes)), candidates)
-    return _Matte(ImageChops.subtract(_drawn(small.size, kept), holes), _estimated(small, ImageChops.lighter(outside, holes)))
+    holes = _regrown(holes, candidates)
+    behind = _estimated(small, ImageChops.lighter(outside, holes))
+    return _Matte(_trimmed(ImageChops.subtract(_drawn(small.size, kept), holes), small, behind), behind)
+
+
+def _trimmed(mask: Image.Image, small: Image.Image, behind: Image.Image) -> Image.Image:
+    """The mask without those pixels of its rim that show nothing but backdrop."""
+    unlike = _strongest(ImageChops.difference(small, behind)).point([255 * (level > RIM_STEP) for level in range(256)])
+    ragged = ImageChops.darker(mask, ImageChops.lighter(_eroded(mask, 2), unlike))
+    # A highlight on the rim may look like backdrop here and there; smoothing the outline leaves no nicks.
+    return ragged.filter(ImageFilter.GaussianBlur(1.5)).point([255 * (level > 120) for level in range(256)])
 
 
 def _estimated(small: Image.Image, known: Image.Image, shrink: int = 1) -> Image.Image:
@@ -123,11 +133,16 @@ def _reached(candidates: Image.Image) -> tuple[list[_Region], Image.Image]:
     """The areas of candidate pixels, gaps at weak edges closed, and the mask of what is reached from the border."""
     regions = _regions(_eroded(candidates))
     outside = _drawn(candidates.size, [region for region in regions if region.border])
-    return regions, ImageChops.darker(_grown(outside), candidates)
+    return regions, _regrown(outside, candidates)
 
 
-def _eroded(mask: Image.Image) -> Image.Image:
-    return mask.filter(ImageFilter.BoxBlur(GAP_PX)).point([255 * (level > 253) for level in range(256)])
+def _regrown(mask: Image.Image, candidates: Image.Image) -> Image.Image:
+    """What erosion took off, given back; twice, so that narrow corners are reached too. Growth ends where the backdrop does."""
+    return ImageChops.darker(_grown(ImageChops.darker(_grown(mask), candidates)), candidates)
+
+
+def _eroded(mask: Image.Image, depth: int = GAP_PX) -> Image.Image:
+    return mask.filter(ImageFilter.BoxBlur(depth)).point([255 * (level > 253) for level in range(256)])
 
 
 def _grown(mask: Image.Image) -> Image.Image:
@@ -306,20 +321,27 @@ def _lifted(photo: Image.Image, matte: _Matte) -> Image.Image:
     photo = photo.crop(tuple(round(edge * scale) for edge in small_box))  # type: ignore[arg-type]
     backdrop = matte.backdrop.crop(small_box).resize(photo.size, Image.Resampling.BICUBIC)
     soft = paint.blur(matte.mask.crop(small_box), 1.2).resize(photo.size, Image.Resampling.BICUBIC)
-    reach, body = paint.levels(soft, 0.08, 0.5), paint.levels(soft, 0.9, 0.995)
-    # Between the sure inside and the sure outside the difference from the backdrop decides, at full resolution.
-    unlike = paint.levels(_strongest(ImageChops.difference(photo, backdrop)), 0.055, 0.2)
-    alpha = ImageChops.multiply(reach, ImageChops.lighter(body, unlike))
-    alpha = paint.levels(paint.blur(alpha, 0.45 * scale), 0.32, 0.92)
-    core = ImageChops.multiply(paint.levels(soft, 0.8, 0.98), paint.levels(alpha, 0.9, 1.0))
+    reach, body = paint.levels(soft, 0.08, 0.5), paint.levels(soft, 0.93, 0.999)
+    core = paint.levels(soft, 0.93, 0.999)
     spread = photo.convert("RGBA")
     spread.putalpha(core)
     low = spread.resize((max(1, photo.width // 2), max(1, photo.height // 2)), Image.Resampling.BOX)
     inner = _filled(low.convert("RGB"), low.getchannel("A")).resize(photo.size, Image.Resampling.BICUBIC)
+    # Between the sure inside and the sure outside a pixel is mixed: its share is how far it lies from the backdrop towards the inner colour.
+    seen, full = (_strongest(ImageChops.difference(image, backdrop)) for image in (photo, inner))
+    # Where the subject resembles the backdrop, that says little, and the outline of the mask counts instead.
+    share = Image.composite(_quotient(seen, full), paint.levels(soft, 0.3, 0.75), paint.levels(full, ALIKE, UNLIKE))
+    alpha = ImageChops.multiply(reach, ImageChops.lighter(body, paint.levels(share, 0.12, 0.95)))
+    alpha = paint.levels(paint.blur(alpha, 0.3 * scale), 0.1, 0.95)
     result = Image.composite(photo, inner, core)
     result.putalpha(alpha)
     edge = alpha.point([255 * (level > 16) for level in range(256)]).getbbox()
     return result.crop(edge) if edge else result
+
+
+def _quotient(part: Image.Image, whole: Image.Image) -> Image.Image:
+    """One mask divided by another, at most full; undoing premultiplied alpha is just this division."""
+    return Image.merge("RGBa", (ImageChops.darker(part, whole),) * 3 + (whole,)).convert("RGBA").getchannel(0)
 
 
 def _ellipse(photo: Image.Image) -> Image.Image:

@@ -108,7 +108,7 @@ def frame(aspect_ratio: str | None, fallback: Size | None, longest: int) -> Size
     match = re.fullmatch(r"\s*(\d{1,5}(?:\.\d{1,3})?)\s*[:x/]\s*(\d{1,5}(?:\.\d{1,3})?)\s*", aspect_ratio or "")
     across, down = (float(match[1]), float(match[2])) if match else (fallback or (1, 1))
     if across <= 0 or down <= 0:
-        across = down = 1
+        across, down = fallback or (1, 1)
     ratio = max(1 / RATIO_MAX, min(RATIO_MAX, across / down))
     short = max(SIDE_MIN_PX, round(longest / max(ratio, 1 / ratio) / 8) * 8)
     return (longest, min(longest, short)) if ratio >= 1 else (min(longest, short), longest)

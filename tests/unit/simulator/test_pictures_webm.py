@@ -3,6 +3,7 @@ import math
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import pytest
 from PIL import Image, ImageChops, ImageStat
@@ -114,7 +115,7 @@ def test_every_frame_decodes_at_the_size_told_and_the_picture_moves() -> None:
 def test_times_rise_evenly_and_end_before_the_duration() -> None:
     times = [time for time, _ in blocks(list(walk(film(duration_s=2.0))))]
     assert times[0] == 0
-    assert len({b - a for a, b in zip(times, times[1:], strict=False)}) == 1
+    assert len({b - a for a, b in pairwise(times)}) == 1
     assert times[-1] < 2000
 
 

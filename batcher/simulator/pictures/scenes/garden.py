@@ -32,43 +32,13 @@ def paint_garden(brief: Brief) -> Stage:
     hour: Hour = brief.mood.hour or "day"
     rng = brief.rng("garden")
     side = rng.choice((-1, 1))
-    width, height = brief.size
-    size = (width // 2, height // 2)
-    unit = min(size)
     dark, light = GREENS[hour]
     family = brief.mood.colours or rng.choice(BLOOMS)
     fade = {"day": 0.0, "golden": 0.1, "dusk": 0.4, "night": 0.65}[hour]
     tones = tuple(paint.mix(colour, dark, fade) for colour in (*family, WHITE))
-    image = paint.vertical(
-        size, [(0.0, paint.mix(light, WHITE, 0.35 if hour in ("day", "golden") else 0.0)), (0.4, paint.mix(dark, light, 0.6)), (1.0, dark)]
-    )
-    paint.glow(image, (size[0] * (0.5 + side * 0.3), 0), (size[0] * 0.6, size[1] * 0.6), paint.scaled(sky.SUNLIGHT[hour], 0.4), 1.8)
-    for _ in range(60):
-        centre = (size[0] * rng.random(), size[1] * rng.uniform(0.1, 0.8))
-        paint.shade(image, centre, unit * rng.uniform(0.08, 0.22), paint.scaled(paint.mix(dark, light, rng.random()), rng.uniform(0.7, 1.15)), 0.55)
-    for depth in range(3):
-        for _ in range((26, 20, 13)[depth] * max(1, round(size[0] / size[1]))):
-            centre = (size[0] * rng.random(), size[1] * rng.uniform((0.22, 0.32, 0.42)[depth], 0.76))
-            flower(image, centre, unit * (0.03, 0.048, 0.07)[depth] * rng.uniform(0.7, 1.3), rng.choice(tones), rng, dark)
-        image = paint.blur(image, unit * (0.022, 0.015, 0.009)[depth])
-    for _ in range(26):
-        centre = (size[0] * rng.random(), size[1] * rng.uniform(0.0, 0.5))
-        paint.bokeh(
-            image, centre, unit * rng.uniform(0.02, 0.055), paint.scaled(rng.choice((paint.mix(light, WHITE, 0.4), *tones)), rng.uniform(0.08, 0.24))
-        )
-    image = image.resize(brief.size, Image.Resampling.BICUBIC)
-    line = round(height * LEDGE)
-    floor = (width, height - line)
-    if brief.says("grass", "lawn", "meadow", "field"):
-        ground = surfaces.grass(floor, brief.rng("garden/lawn"), dark, light)
-    elif brief.says("table", "wooden", "wood", "picnic", "deck"):
-        ground = paint.tinted(surfaces.wood(floor, brief.rng("garden/table"), (186, 150, 112), 4), sky.AMBIENT[hour], 0.8)
-    else:
-        ground = paint.tinted(surfaces.stone(floor, brief.rng("garden/stone"), (204, 196, 182), 0.16, 12), sky.AMBIENT[hour], 0.7)
-    ground = surfaces.polished(ground, image, line, 0.16)
-    paint.glow(ground, (width * (0.5 + side * 0.3), floor[1] * 0.2), (width * 0.5, floor[1]), paint.scaled(sky.SUNLIGHT[hour], 0.16), 1.5)
-    ground = Image.composite(paint.blur(ground, min(brief.size) * 0.006), ground, paint.fade(floor, [(0.0, 1.0), (0.4, 0.0)]))
-    image = surfaces.laid(image, ground, line)
+    image = _beds(brief, rng, hour, side, tones).resize(brief.size, Image.Resampling.BICUBIC)
+    line = round(brief.size[1] * LEDGE)
+    image = surfaces.laid(image, _ledge(brief, image, line, hour, side), line)
     return Stage(
         image,
         ground=0.88,
@@ -83,6 +53,46 @@ def paint_garden(brief: Brief) -> Stage:
         foreground=_frame(brief, tones, dark),
         hour=hour,
     )
+
+
+def _beds(brief: Brief, rng: Random, hour: Hour, side: int, tones: tuple[Colour, ...]) -> Image.Image:
+    """Hedges and three rows of flowers, the nearer the sharper, at half size."""
+    size = (max(2, brief.size[0] // 2), max(2, brief.size[1] // 2))
+    unit = min(size)
+    dark, light = GREENS[hour]
+    top = paint.mix(light, WHITE, 0.35 if hour in ("day", "golden") else 0.0)
+    image = paint.vertical(size, [(0.0, top), (0.4, paint.mix(dark, light, 0.6)), (1.0, dark)])
+    paint.glow(image, (size[0] * (0.5 + side * 0.3), 0), (size[0] * 0.6, size[1] * 0.6), paint.scaled(sky.SUNLIGHT[hour], 0.4), 1.8)
+    for _ in range(60):
+        centre = (size[0] * rng.random(), size[1] * rng.uniform(0.1, 0.8))
+        tone = paint.scaled(paint.mix(dark, light, rng.random()), rng.uniform(0.7, 1.15))
+        paint.shade(image, centre, unit * rng.uniform(0.08, 0.22), tone, 0.55)
+    for count, radius, highest, blur in ((26, 0.03, 0.22, 0.022), (20, 0.048, 0.32, 0.015), (13, 0.07, 0.42, 0.009)):
+        for _ in range(count * max(1, min(4, round(size[0] / size[1])))):
+            centre = (size[0] * rng.random(), size[1] * rng.uniform(highest, 0.76))
+            flower(image, centre, unit * radius * rng.uniform(0.7, 1.3), rng.choice(tones), rng, dark)
+        image = paint.blur(image, unit * blur)
+    for _ in range(26):
+        centre = (size[0] * rng.random(), size[1] * rng.uniform(0.0, 0.5))
+        tone = rng.choice((paint.mix(light, WHITE, 0.4), *tones))
+        paint.bokeh(image, centre, unit * rng.uniform(0.02, 0.055), paint.scaled(tone, rng.uniform(0.08, 0.24)))
+    return image
+
+
+def _ledge(brief: Brief, behind: Image.Image, line: int, hour: Hour, side: int) -> Image.Image:
+    """What the subject stands on: the lawn, a garden table, or a stone ledge."""
+    width = brief.size[0]
+    size = (width, brief.size[1] - line)
+    if brief.says("grass", "lawn", "meadow", "field"):
+        ground = surfaces.grass(size, brief.rng("garden/lawn"), *GREENS[hour])
+    elif brief.says("table", "wooden", "wood", "picnic", "deck"):
+        ground = paint.tinted(surfaces.wood(size, brief.rng("garden/table"), (186, 150, 112), 4), sky.AMBIENT[hour], 0.8)
+    else:
+        ground = paint.tinted(surfaces.stone(size, brief.rng("garden/stone"), (204, 196, 182), 0.16, 12), sky.AMBIENT[hour], 0.7)
+    ground = surfaces.polished(ground, behind, line, 0.16)
+    sun = paint.scaled(sky.SUNLIGHT[hour], 0.16)
+    paint.glow(ground, (width * (0.5 + side * 0.3), size[1] * 0.2), (width * 0.5, size[1]), sun, 1.5)
+    return Image.composite(paint.blur(ground, min(brief.size) * 0.006), ground, paint.fade(size, [(0.0, 1.0), (0.4, 0.0)]))
 
 
 def flower(image: Image.Image, centre: Point, radius: float, tone: Colour, rng: Random, leaf: Colour) -> None:

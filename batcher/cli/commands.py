@@ -1,0 +1,342 @@
+"""The command line. Everything heavy is imported by the command that needs it, so that help comes at once."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from batcher.cli.options import (
+    AllowHostOption,
+    ArtOption,
+    ConcurrencyOption,
+    DownloadsOption,
+    ExtraFieldOption,
+    FaultOption,
+    FaultsOption,
+    Folder,
+    FormatOption,
+    GraceOption,
+    ImageFieldOption,
+    JobOption,
+    LatencyOption,
+    LogJsonOption,
+    ManifestArgument,
+    ModelOption,
+    PostsOption,
+    QuietOption,
+    RateOption,
+    SeedOption,
+    SetOption,
+    SimulateOption,
+    SlotsOption,
+    SpeedOption,
+    opener_of,
+    pace_of,
+    pair,
+    simulator_of,
+)
+from batcher.cli.running import environment, run_and_report, until_signalled, wait_for
+from batcher.cli.speaking import complain, console_for, count_rows, plan_lines, summarise
+from batcher.errors import BatcherError, UsageError
+from batcher.model import Mode, State
+from batcher.version import VERSION
+
+USAGE_CODE = 64
+TYPER_USAGE_CODE = 2
+
+RUNNING, LOOKING, MORE = "Run a batch", "Look at a batch", "More"
+
+app = typer.Typer(
+    name="batcher",
+    help="Run manifests of prompts and images through generative-media APIs. Nothing is paid for twice, nothing paid for is lost.",
+    epilog="Exit codes: 0 every row done, 1 some failed or are in doubt, 130/143 interrupted and resumable; docs/reference/exit-codes.md has all.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"batcher {VERSION}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")] = False,
+) -> None:
+    pass
+
+
+@app.command(rich_help_panel=RUNNING)
+def run(
+    manifest: ManifestArgument,
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Where the files, the report and the ledger go.", show_default=False)],
+    job: JobOption = None,
+    model: ModelOption = None,
+    settings: SetOption = None,
+    image_field: ImageFieldOption = None,
+    extra_field: ExtraFieldOption = None,
+    format_: FormatOption = None,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try failed and cancelled rows again.", rich_help_panel="Manifest")] = False,
+    concurrency: ConcurrencyOption = None,
+    posts_in_flight: PostsOption = None,
+    downloads: DownloadsOption = None,
+    submits_per_s: RateOption = None,
+    grace_s: GraceOption = None,
+    simulate: SimulateOption = False,
+    speed: SpeedOption = None,
+    slots: SlotsOption = None,
+    latency_s: LatencyOption = None,
+    seed: SeedOption = None,
+    art: ArtOption = None,
+    fault: FaultOption = None,
+    simulator_settings: FaultsOption = None,
+    allow_host: AllowHostOption = None,
+    quiet: QuietOption = False,
+    log_json: LogJsonOption = False,
+) -> None:
+    """Run every row of MANIFEST, or go on where an earlier run of it stopped.
+
+    `batcher run shop.yaml --out out/shop --simulate`
+
+    `batcher run products.csv --out out --job background_replacement --set aspect_ratio=1:1`
+    """
+    from batcher.app import RunOptions
+    from batcher.decisions import retry_ended
+
+    simulator = simulator_of(simulate, simulator_settings, fault, speed=speed, slots=slots, latency_s=latency_s, seed=seed, art=art)
+    options = RunOptions(
+        out=out,
+        opener=opener_of(manifest, job, model, settings, image_field, extra_field, format_),
+        simulate=simulator,
+        overrides=pace_of(concurrency, posts_in_flight, downloads, submits_per_s, grace_s),
+        allow_hosts=tuple(allow_host or ()),
+        decide=retry_ended((State.FAILED, State.CANCELLED)) if retry_failed else None,
+    )
+    run_and_report(options, quiet=quiet, log_json=log_json)
+
+
+@app.command(rich_help_panel=RUNNING)
+def resume(
+    folder: Folder,
+    concurrency: ConcurrencyOption = None,
+    posts_in_flight: PostsOption = None,
+    downloads: DownloadsOption = None,
+    submits_per_s: RateOption = None,
+    grace_s: GraceOption = None,
+    allow_host: AllowHostOption = None,
+    quiet: QuietOption = False,
+    log_json: LogJsonOption = False,
+) -> None:
+    """Go on with the batch in DIR, without its manifest.
+
+    What was submitted is polled and collected, what was not is submitted. Nothing is paid for twice.
+    """
+    from batcher.app import RunOptions
+
+    overrides = pace_of(concurrency, posts_in_flight, downloads, submits_per_s, grace_s)
+    run_and_report(RunOptions(out=folder, overrides=overrides, allow_hosts=tuple(allow_host or ())), quiet=quiet, log_json=log_json)
+
+
+class Doubt(StrEnum):
+    """What to do with rows in doubt."""
+
+    RESUBMIT = "resubmit"
+    ABANDON = "abandon"
+
+
+@app.command(rich_help_panel=RUNNING)
+def retry(
+    folder: Folder,
+    failed: Annotated[bool, typer.Option("--failed", help="Try failed rows again. What can still be collected is collected first.")] = False,
+    cancelled: Annotated[bool, typer.Option("--cancelled", help="Submit cancelled rows again.")] = False,
+    regenerate: Annotated[bool, typer.Option("--regenerate", help="With --failed: pay again even where a result could still be collected.")] = False,
+    in_doubt: Annotated[Doubt | None, typer.Option("--in-doubt", help="Submit rows in doubt again, which may pay twice, or give them up.")] = None,
+    adopt: Annotated[
+        list[str] | None, typer.Option("--adopt", metavar="ROW=REQUEST_ID", help="A row in doubt, and the request that it made.")
+    ] = None,
+    row: Annotated[list[str] | None, typer.Option("--row", help="Only this row; may be given several times.")] = None,
+    quiet: QuietOption = False,
+    log_json: LogJsonOption = False,
+) -> None:
+    """Decide about rows of DIR that ended badly, then go on with the batch.
+
+    `batcher retry out --failed`
+
+    `batcher retry out --adopt mug-beach=7f0c… --in-doubt abandon`
+    """
+    from batcher.app import RunOptions
+    from batcher.decisions import adopt_requests, all_of, resolve_doubt, retry_ended
+
+    decisions = []
+    if adopt:
+        decisions.append(adopt_requests(dict(pair(text, "ROW=REQUEST_ID") for text in adopt)))
+    if in_doubt is not None:
+        decisions.append(resolve_doubt(resubmit=in_doubt is Doubt.RESUBMIT, row_ids=row))
+    states = [state for state, wanted in ((State.FAILED, failed), (State.CANCELLED, cancelled)) if wanted]
+    if states:
+        decisions.append(retry_ended(states, row_ids=row, regenerate=regenerate))
+    if not decisions:
+        raise UsageError("nothing to retry was named", "Say --failed, --cancelled, --in-doubt or --adopt.")
+    run_and_report(RunOptions(out=folder, decide=all_of(decisions)), quiet=quiet, log_json=log_json)
+
+
+@app.command(rich_help_panel=RUNNING)
+def cancel(folder: Folder, quiet: QuietOption = False, log_json: LogJsonOption = False) -> None:
+    """Cancel what an interrupted run of DIR left queued at the service.
+
+    Requests that run already cannot be cancelled; `batcher resume` collects them.
+    """
+    from batcher.app import RunOptions
+
+    run_and_report(RunOptions(out=folder, mode=Mode.CANCEL), quiet=quiet, log_json=log_json)
+
+
+@app.command(rich_help_panel=LOOKING)
+def plan(
+    manifest: ManifestArgument,
+    out: Annotated[Path | None, typer.Option("--out", "-o", metavar="DIR", help="Compare with the batch that is there already.")] = None,
+    job: JobOption = None,
+    model: ModelOption = None,
+    settings: SetOption = None,
+    image_field: ImageFieldOption = None,
+    extra_field: ExtraFieldOption = None,
+    format_: FormatOption = None,
+) -> None:
+    """Check all of MANIFEST and say what running it would do. Costs nothing."""
+    from batcher.app import preview
+
+    opener = opener_of(manifest, job, model, settings, image_field, extra_field, format_)
+    opened, summary = wait_for(preview(opener, out))
+    console = console_for()
+    console.print(f"{opened.name}: {count_rows(summary.total)}, no problems found.", markup=False, highlight=False)
+    for line in plan_lines(summary):
+        console.print(f"  {line}", markup=False, highlight=False)
+
+
+@app.command(rich_help_panel=LOOKING)
+def status(folder: Folder, json_: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
+    """Say how far the batch in DIR is; also while it runs."""
+    import json
+
+    from batcher.app import LEDGER
+    from batcher.ledger import LedgerReader
+    from batcher.observe import state_words
+
+    with LedgerReader(folder / LEDGER) as reader:
+        counts, spent_usd, meta, runs = reader.counts(), reader.spent_usd(), reader.meta(), reader.runs()
+    last = runs[-1] if runs else None
+    if json_:
+        facts = {
+            "name": meta.get("name"),
+            "rows": sum(counts.values()),
+            "states": {state.value: n for state, n in counts.items()},
+            "cost_usd": round(spent_usd, 6),
+            "last_run": {"pid": last.pid, "host": last.host, "exit_reason": last.exit_reason} if last else None,
+        }
+        typer.echo(json.dumps(facts))
+        return
+    console = console_for()
+    how = "never run" if last is None else f"last run: {last.exit_reason or 'under way, or killed'}"
+    console.print(f"{meta.get('name', folder.name)}: {count_rows(sum(counts.values()))}, {how}", markup=False, highlight=False)
+    console.print("  " + " · ".join([*state_words(counts), f"{spent_usd:.2f} USD"]), markup=False, highlight=False)
+    if any(counts[state] for state in counts if state.is_open):
+        console.print(f"  go on with: batcher resume {folder}", markup=False, highlight=False)
+
+
+@app.command(rich_help_panel=LOOKING)
+def report(folder: Folder) -> None:
+    """Write report.json and results.jsonl of DIR again, from its ledger."""
+    import time
+
+    from batcher.app import LEDGER
+    from batcher.ledger import LedgerReader
+    from batcher.report import write_report
+
+    with LedgerReader(folder / LEDGER) as reader:
+        written = write_report(folder, reader, time.time())
+    summarise(written, folder, console_for())
+
+
+@app.command(rich_help_panel=MORE)
+def models(
+    search: Annotated[str, typer.Argument(metavar="[SEARCH]", help="Words to look for.", show_default=False)] = "",
+    simulate: SimulateOption = False,
+) -> None:
+    """List the models of the service, with their prices."""
+    from rich.table import Table
+
+    from batcher.catalog import list_models
+
+    found = wait_for(list_models(search, environment(), simulate=simulate))
+    table = Table("model", "kind", "price", box=None, pad_edge=False)
+    for info in found:
+        price = "not known" if info.base_price_usd is None else f"{info.base_price_usd:g} USD per {info.price_unit or 'request'}"
+        table.add_row(info.model_id, info.kind, price)
+    console = console_for()
+    console.print(table if found else f"no model matches {search!r}")
+
+
+@app.command(rich_help_panel=MORE)
+def simulate(
+    port: Annotated[int, typer.Option(help="0 takes a free one.")] = 8181,
+    host: Annotated[str, typer.Option(help="Only loopback, unless --allow-remote.")] = "127.0.0.1",
+    allow_remote: Annotated[bool, typer.Option("--allow-remote", help="Let other machines reach it.")] = False,
+    state: Annotated[Path | None, typer.Option(metavar="DIR", help="Keep requests here, so that they outlive a restart.")] = None,
+    speed: SpeedOption = None,
+    slots: SlotsOption = None,
+    latency_s: LatencyOption = None,
+    seed: SeedOption = None,
+    art: ArtOption = None,
+    fault: FaultOption = None,
+    simulator_settings: FaultsOption = None,
+) -> None:
+    """Stand up the simulated service by itself, until interrupted.
+
+    `batcher simulate --port 8181 --speed 10`, and in another terminal
+
+    `RUNCOMFY_MODEL_API_BASE=http://127.0.0.1:8181/v1 RUNCOMFY_TOKEN=any batcher run …`
+    """
+    from batcher.simulator import SimulatorError, serve
+
+    settings = simulator_of(True, simulator_settings, fault, speed=speed, slots=slots, latency_s=latency_s, seed=seed, art=art)
+    assert settings is not None
+    serving = serve(settings, host=host, port=port, state_dir=state, allow_remote=allow_remote, announce=typer.echo)
+    try:
+        wait_for(until_signalled(serving))
+    except SimulatorError as error:
+        raise UsageError(str(error)) from error
+
+
+@app.command(rich_help_panel=MORE)
+def init(
+    path: Annotated[Path, typer.Argument(metavar="[FILE]", help="What to write.")] = Path("batch.yaml"),
+    job: Annotated[str, typer.Option(help="The job definition.")] = "background_replacement",
+    force: Annotated[bool, typer.Option("--force", help="Overwrite FILE.")] = False,
+) -> None:
+    """Write a commented starter manifest."""
+    from batcher.starter import write_starter
+
+    write_starter(path, job, force=force)
+    typer.echo(f"{path} is written. Check it with: batcher plan {path}")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line, and exit with one of the codes of `docs/reference/exit-codes.md`."""
+    warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")  # remarks on damaged EXIF data, which decoding does not need
+    try:
+        app(args=list(arguments) if arguments is not None else None)
+    except BatcherError as error:
+        complain(error.message, error.remedy)
+        sys.exit(error.exit_code)
+    except SystemExit as error:
+        sys.exit(USAGE_CODE if error.code == TYPER_USAGE_CODE else error.code)

@@ -1,0 +1,65 @@
+"""What the command line says: messages that a terminal cannot obey, and a batch in a few words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from batcher.ports import PlanSummary
+    from batcher.report import Report
+
+
+def complain(message: str, remedy: str = "") -> None:
+    """Say on standard error what went wrong, and what to do about it."""
+    console = console_for(stderr=True)
+    start = "batcher:\n" if "\n" in message else "batcher: "
+    console.print(f"{start}{harmless(message)}", markup=False, highlight=False, soft_wrap=True)
+    if remedy:
+        console.print(harmless(remedy), markup=False, highlight=False, soft_wrap=True)
+
+
+def harmless(text: str) -> str:
+    """`text` without anything that a terminal would obey."""
+    return "".join(character if character == "\n" or character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
+
+
+def console_for(*, stderr: bool = False) -> Console:
+    """Where to write; obeys NO_COLOR and the kind of terminal."""
+    from rich.console import Console
+
+    class PatientConsole(Console):
+        def on_broken_pipe(self) -> None:
+            """Whoever read along has left: that is no reason to leave the batch."""
+            self.quiet = True
+
+    return PatientConsole(stderr=stderr)
+
+
+def summarise(report: Report, out: Path, console: Console) -> None:
+    """The last words of a run."""
+    from batcher.cli.summary import summary_lines
+
+    for line in summary_lines(report, out):
+        console.print(harmless(line), markup=False, highlight=False, soft_wrap=True)
+
+
+def count_rows(n: int) -> str:
+    """How many rows, in words."""
+    return "1 row" if n == 1 else f"{n} rows"
+
+
+def plan_lines(summary: PlanSummary) -> Iterator[str]:
+    """What a plan changed, kind by kind; nothing for what there was none of."""
+    words = {
+        "new": "new",
+        "changed": "changed since the last run, to be run again",
+        "reused": "as they were",
+        "duplicates": "given twice, run once",
+        "dropped": "no longer in the manifest",
+        "kept": "no longer in the manifest, but still under way",
+    }
+    yield from (f"{n} {word}" for name, word in words.items() if (n := getattr(summary, name)))

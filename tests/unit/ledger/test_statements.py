@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import re
+import sqlite3
+from importlib import resources
+from pathlib import Path
+
+import pytest
+
+from batcher.ledger import SqliteLedger
+from batcher.ledger.statements import migrations, statements
+from batcher.model import State
+
+SOURCES = Path(str(resources.files("batcher.ledger")))
+
+
+@pytest.fixture
+def connection() -> sqlite3.Connection:
+    connection = sqlite3.connect(":memory:")
+    for script in migrations():
+        connection.executescript(script)
+    connection.execute(statements()["begin_seen"])
+    return connection
+
+
+def test_every_migration_has_a_number_of_its_own_and_none_is_left_out() -> None:
+    numbers = sorted(int(path.name[:4]) for path in (SOURCES / "sql").glob("[0-9]*.sql"))
+    assert numbers == list(range(1, len(migrations()) + 1))
+
+
+def test_every_statement_is_used_and_every_one_used_is_there() -> None:
+    code = "\n".join(path.read_text(encoding="utf-8") for path in SOURCES.glob("*.py"))
+    used = set(re.findall(r"""_sql\[["'](\w+)["']\]""", code)) | set(re.findall(r"""(?:_one|_all)\("(\w+)\"""", code))
+    used |= set(re.findall(r'"(where_\w+)"', code)) | {"begin_seen"}
+    assert used == set(statements())
+
+
+@pytest.mark.parametrize("name", [name for name in statements() if not name.startswith("where_")])
+def test_every_statement_fits_the_schema(connection: sqlite3.Connection, name: str) -> None:
+    sql = statements()[name]
+    if name == "begin_seen":
+        connection.execute("DROP TABLE temp.seen")
+    values = {"state": "planned", "now": 0.0} if ":" in sql else ("",) * sql.count("?")
+    plan = connection.execute(f"EXPLAIN {sql}", values).fetchall()
+    assert plan
+
+
+@pytest.mark.parametrize(
+    ("sql", "index"),
+    [
+        ("select_jobs where_claimable", "jobs_state"),
+        ("select_jobs where_submitted", "jobs_state"),
+        ("select_jobs where_cancellable", "jobs_state"),
+        ("select_jobs where_submitting", "jobs_state"),
+        ("select_jobs where_page", "jobs_position"),
+        ("select_jobs where_row", "specs_row_id"),
+        ("next_due", "jobs_waiting"),
+        ("end_waits", "jobs_waiting"),
+        ("select_known", "sqlite_autoindex_specs_1"),
+    ],
+)
+def test_what_is_asked_often_is_found_by_an_index_however_many_rows_there_are(connection: sqlite3.Connection, sql: str, index: str) -> None:
+    statement = " ".join(statements()[name] for name in sql.split())
+    values: dict[str, object] = {"state": "planned", "now": 0.0, "limit": 5, "after": 0, "row_id": "a"}
+    given = {name: value for name, value in values.items() if f":{name}" in statement} if ":" in statement else ("a",) * statement.count("?")
+    first, *steps = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}", given)]
+    assert index in first
+    assert not any("SCAN" in step for step in (first, *steps))
+    assert "BY" not in " ".join(steps) or "where_row" in sql, "nothing is sorted that an index has in order"
+
+
+def test_every_state_has_a_tally(connection: sqlite3.Connection) -> None:
+    assert {row[0] for row in connection.execute(statements()["select_tallies"])} == set(State)
+
+
+async def test_a_ledger_on_a_disk_of_its_own_survives_a_power_cut(tmp_path: Path) -> None:
+    ledger = SqliteLedger(tmp_path / "ledger.db")
+    pragmas = await ledger._writer.do(
+        lambda c: [c.execute(f"PRAGMA {name}").fetchone()[0] for name in ("journal_mode", "synchronous", "foreign_keys")]
+    )
+    assert pragmas == ["wal", 2, 1]
+    await ledger.aclose()
