@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import secrets
 import socket
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -118,9 +119,11 @@ async def run_batch(
         manifest = options.opener() if options.opener is not None else None
         ledger = await stack.enter_async_context(_open_folder(options.out, create=manifest is not None))
         clock = LoopClock()
-        plan = await _plan(ledger, manifest, stopper) if manifest is not None else None
         reader = stack.enter_context(LedgerReader(options.out / LEDGER))
         meta = reader.meta()
+        if manifest is not None:
+            _refuse_another_batch(manifest, options.out, meta)
+        plan = await _plan(ledger, manifest, stopper) if manifest is not None else None
         settings = choose_settings(manifest.head.run if manifest is not None else meta.get("run", {}), options.overrides)
         service = _choose_service(options, environment, meta, reader)
         name = manifest.name if manifest is not None else meta.get("name", options.out.name)
@@ -144,7 +147,7 @@ class _Service:
 
     def facts(self) -> dict[str, object]:
         """What the ledger keeps, so that a batch can be taken up again."""
-        return {"service": self.name, "simulator": self.simulator.model_dump(mode="json") if self.simulator is not None else None}
+        return {"service": self.name, "simulator": self.simulator.model_dump(mode="json", exclude={"faults"}) if self.simulator is not None else None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,6 +291,14 @@ async def _open_folder(out: Path, *, create: bool) -> AsyncIterator[SqliteLedger
             out.rmdir()
 
 
+def _refuse_another_batch(manifest: Manifest, out: Path, meta: Mapping[str, Any]) -> None:
+    """The rows of another batch would count as dropped, and what was paid for them as forgotten."""
+    known = meta.get("name", manifest.name)
+    if known != manifest.name:
+        hint = f"Choose another --out folder; or, if it is the same batch under another name, state `name: {known}` in the manifest."
+        raise OutputError(f"{out} holds the batch {known!r}, not {manifest.name!r}", hint)
+
+
 def _choose_service(options: RunOptions, environment: Environment, meta: Mapping[str, Any], reader: LedgerReader) -> _Service:
     """The service to use. Raises `UsageError` where the folder belongs to another one, `TokenError` where there is no token for it."""
     known = meta.get("service")
@@ -303,7 +314,7 @@ def _choose_service(options: RunOptions, environment: Environment, meta: Mapping
             else f"Set RUNCOMFY_MODEL_API_BASE={known}, or choose another --out."
         )
         raise UsageError(f"{options.out} holds a batch that was run against {_spoken(known)}, not {_spoken(wanted)}", hint)
-    return _Service(wanted, "simulated" if simulator is not None else environment.require_token(), simulator)
+    return _Service(wanted, secrets.token_hex(16) if simulator is not None else environment.require_token(), simulator)
 
 
 def _spoken(service: str) -> str:

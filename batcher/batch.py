@@ -31,8 +31,8 @@ class Batch:
 
     `manifest` is the path of a YAML, CSV or JSONL file; `rows` any iterable of mappings, read once, with `head` for the other keys of a batch file
     (`defaults`, `matrix`, `output`, …). Relative paths in `rows` start from `base_dir`. `simulate` runs it against a simulated service: True, or
-    settings for it. `settings` are run settings by name (`concurrency=8`, see `batcher.settings.RunSettings`). With neither manifest nor rows the batch
-    that `out` holds is taken up again. The token and the service come from the environment, as they do on the command line.
+    settings for it. `settings` are run settings by name (`concurrency=8`, see `batcher.settings.RunSettings`). With neither manifest nor rows the
+    batch that `out` holds is taken up again. The token and the service come from the environment, as they do on the command line.
     """
 
     def __init__(
@@ -114,7 +114,7 @@ class _EndedRows:
 
     def observe(self, job: Job, event: Event, now: float) -> None:
         if not job.state.is_open:
-            self._queue.put_nowait(result_row(job, job.seq))
+            self._queue.put_nowait(result_row(job))
 
     def notice(self, message: str, now: float) -> None:
         pass

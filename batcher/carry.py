@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from batcher.course import Course
 from batcher.errors import ApiError, ApiErrorKind, DownloadError, InputError, OutputError
@@ -34,6 +34,7 @@ class Carrier:
         bodies: RequestBodies,
         fetcher: Fetcher,
         links: Links,
+        has_stem: Callable[[str], Awaitable[bool]],
         gate: SubmitGate,
         course: Course,
         outage: Outage,
@@ -45,6 +46,7 @@ class Carrier:
         self._bodies = bodies
         self._fetcher = fetcher
         self._links = links
+        self._has_stem = has_stem
         self._gate = gate
         self._course = course
         self._clock = clock
@@ -168,12 +170,11 @@ class Carrier:
 
     async def _fetch(self, job: Job) -> Event | None:
         started = self._clock.now()
-        stem, total = job.spec.stem, len(job.outputs)
         artifacts = []
         try:
             for number, url in enumerate(job.outputs, start=1):
                 self.requests["downloads"] += 1
-                artifacts.append(await self._fetcher.fetch(url, stem if total == 1 else f"{stem}-{number}"))
+                artifacts.append(await self._fetcher.fetch(url, await self._stem(job, number)))
         except DownloadError as error:
             return judge_download(error)
         except OutputError as error:
@@ -181,6 +182,14 @@ class Carrier:
             self._course.change(ExitReason.OUTPUT_UNWRITABLE, remote=Mode.COLLECT, download=Mode.STOP)
             return None
         return Saved(tuple(artifacts), self._clock.now() - started)
+
+    async def _stem(self, job: Job, number: int) -> str:
+        """The name of one output; never that of another row, which may be called `mug-2` where the row `mug` has a second output."""
+        stem = job.spec.stem
+        if len(job.outputs) == 1:
+            return stem
+        numbered = f"{stem}-{number}"
+        return f"{numbered}-{job.spec.fingerprint[:8]}" if await self._has_stem(numbered) else numbered
 
     def _note(self, error: ApiError) -> None:
         """Let the batch hear of what concerns all of it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from contextlib import AsyncExitStack
 
 from batcher.clock import LoopClock
@@ -18,7 +19,7 @@ async def list_models(search: str, environment: Environment, *, simulate: bool) 
     """Every model that matches `search`. Raises `TokenError`, or `ApiError` if the service does not answer."""
     async with AsyncExitStack() as stack:
         if simulate:
-            base, token = (await stack.enter_async_context(Simulator())).base_url, "simulated"
+            base, token = (await stack.enter_async_context(Simulator())).base_url, secrets.token_hex(16)
         else:
             base, token = environment.api_base, environment.require_token()
         provider = await stack.enter_async_context(open_runcomfy(base, token, RunSettings(), clock=LoopClock(), version=VERSION))

@@ -10,7 +10,7 @@ from batcher.app import Decide
 from batcher.errors import UsageError
 from batcher.events import Abandon, Adopt, Event, Resubmit, Retry
 from batcher.ledger import LedgerReader, SqliteLedger
-from batcher.model import Job, State
+from batcher.model import FailureKind, Job, State
 from batcher.ports import Clock
 from batcher.settings import RunSettings
 
@@ -18,7 +18,7 @@ REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
 
 def retry_ended(states: Collection[State], row_ids: Sequence[str] | None = None, *, regenerate: bool = False) -> Decide:
-    """Make a new attempt of rows that failed or were cancelled: all, or those named."""
+    """Make a new attempt of rows that failed or were cancelled: those named, or all but those that were given up while they were in doubt."""
     return _decide(states, row_ids, Retry(regenerate))
 
 
@@ -63,7 +63,7 @@ def _decide(states: Collection[State], row_ids: Sequence[str] | None, event: Eve
             if wrong:
                 raise UsageError(f"row {wrong[0].row_id!r} is {wrong[0].state}, not {' or '.join(states)}")
         else:
-            chosen = list(reader.jobs(states))
+            chosen = [job for job in reader.jobs(states) if job.failure is None or job.failure.kind is not FailureKind.ABANDONED]
         for job in chosen:
             await _apply(ledger, job, event, clock, settings)
         return len(chosen)

@@ -1,8 +1,7 @@
 """The data plane: from a link to a file on disk that is whole, checked and safe to look at.
 
-A link comes from a server and is not trusted. It is followed to known hosts only, hop by hop; a name is resolved first and the address checked, and
-that very address is connected to; no credential and no cookie is ever carried. What comes is believed only after its length is as announced and its
-bytes are a whole image, video or sound.
+A link comes from a server and is not trusted. It is followed hop by hop, to the hosts of `batcher.hosts` only. What comes is believed only after its
+length is as announced and its bytes are a whole image, video or sound.
 """
 
 from __future__ import annotations

@@ -77,8 +77,8 @@ class Engine:
         outage = Outage(settings.outage_s, FIRST_PATIENCE_S)
         self._gate = SubmitGate(settings, clock, self.course, outage, provider.probe, self._is_congested, self._notice)
         self._carrier = Carrier(
-            provider=provider, bodies=bodies, fetcher=fetcher, links=links, gate=self._gate, course=self.course, outage=outage, clock=clock,
-            jitter=rng.random, settings=settings,
+            provider=provider, bodies=bodies, fetcher=fetcher, links=links, has_stem=ledger.has_stem, gate=self._gate, course=self.course,
+            outage=outage, clock=clock, jitter=rng.random, settings=settings,
         )  # fmt: skip
         self._lanes = {Lane.REMOTE: _LaneState(settings.concurrency), Lane.DOWNLOAD: _LaneState(settings.downloads)}
         self._held: set[int] = set()

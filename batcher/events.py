@@ -46,10 +46,11 @@ class Running:
 
 @dataclass(frozen=True, slots=True)
 class Unread:
-    """A poll brought no answer: the row is where it was."""
+    """A poll brought no answer, or one that `denied` that there is such a request: the row is where it was."""
 
     failure: Failure
     retry_after_s: float | None = None
+    denied: bool = False
 
 
 @dataclass(frozen=True, slots=True)

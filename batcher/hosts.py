@@ -1,7 +1,7 @@
 """Which hosts files are fetched from, and at which addresses.
 
-A link comes from a server and is not trusted: only hosts of the service, and those that a person vouches for, are followed to. A name is resolved
-first and the address checked, and that very address is connected to.
+A link comes from a server and is not trusted: it is followed only to hosts of the service and to those that a person vouches for. A name is resolved
+first and the address checked, and that very address is connected to; no credential and no cookie is ever carried.
 """
 
 from __future__ import annotations

@@ -58,6 +58,11 @@ class Command(StrEnum):
     FETCH = "fetch"
 
 
+UNREADS = 400
+"""How many polls in a row may bring no answer: hours, so that an outage that the batch waits out does not end rows one by one."""
+
+STALLED_REMEDY = "Its id is kept: `batcher retry DIR --failed` asks for its result again before anything is paid."
+
 WISHES = {Mode.DRAIN: CancelWish.WITHDRAW, Mode.CANCEL: CancelWish.CANCEL}
 """The modes that take back what is queued at the service, and to what end."""
 
@@ -128,20 +133,23 @@ def _plan(job: Job, failure: Failure | None = None, not_before: float = 0.0) -> 
     """Ready for a submission of its own: whatever belonged to the last request is put away. The request id stays for the record until the next."""
     return replace(
         job, state=State.PLANNED, failure=failure, not_before=not_before, outputs=(), queued=None, queue_position=None, cancel=None,
-        cancel_refused=False, polls=0, poll_failures=0, fetches=0, submitted_at=None, started_at=None, produced_at=None, ended_at=None,
+        cancel_refused=False, polls=0, poll_failures=0, denials=0, fetches=0, submitted_at=None, started_at=None, produced_at=None, ended_at=None,
     )  # fmt: skip
 
 
 def _submitted(job: Job, request_id: str, now: float) -> Job:
     return replace(
         job, state=State.SUBMITTED, request_id=request_id, submitted_at=now, failure=None, refusals=0, not_before=0.0, queued=None, cancel=None,
-        cancel_refused=False, polls=0, poll_failures=0, fetches=0, ended_at=None,
+        cancel_refused=False, polls=0, poll_failures=0, denials=0, fetches=0, ended_at=None,
     )  # fmt: skip
 
 
 def _claimed(job: Job, event: Claimed, now: float, jitter: float, settings: RunSettings) -> Job:
     earlier_cost_usd = job.earlier_cost_usd + (job.cost_usd or 0.0)
-    return replace(job, state=State.SUBMITTING, attempts=job.attempts + 1, request_id=None, cost_usd=None, earlier_cost_usd=earlier_cost_usd)
+    unpriced = job.unpriced + (job.attempts > 0 and job.cost_usd is None)
+    return replace(
+        job, state=State.SUBMITTING, attempts=job.attempts + 1, request_id=None, cost_usd=None, earlier_cost_usd=earlier_cost_usd, unpriced=unpriced,
+    )  # fmt: skip
 
 
 def _accepted(job: Job, event: Accepted, now: float, jitter: float, settings: RunSettings) -> Job:
@@ -168,23 +176,24 @@ def _lost(job: Job, event: Lost, now: float, jitter: float, settings: RunSetting
 def _running(job: Job, event: Running, now: float, jitter: float, settings: RunSettings) -> Job:
     queued = job.queued if event.queued is None else event.queued
     started_at = now if queued is False and job.started_at is None else job.started_at
-    seen = replace(job, queued=queued, queue_position=event.queue_position, started_at=started_at, polls=job.polls + 1, poll_failures=0)
+    seen = replace(job, queued=queued, queue_position=event.queue_position, started_at=started_at, polls=job.polls + 1, poll_failures=0, denials=0)
     if now - (job.submitted_at or now) <= settings.job_timeout_s:
         return seen
-    remedy = "Its id is kept: `batcher retry DIR --failed` asks for its result again before anything is paid."
-    return _fail(seen, Failure(FailureKind.STALLED, f"not finished {settings.job_timeout_s:g} s after it was submitted", remedy), now)
+    return _fail(seen, Failure(FailureKind.STALLED, f"not finished {settings.job_timeout_s:g} s after it was submitted", STALLED_REMEDY), now)
 
 
 def _unread(job: Job, event: Unread, now: float, jitter: float, settings: RunSettings) -> Job:
     not_before = job.not_before if event.retry_after_s is None else max(job.not_before, now + event.retry_after_s)
-    return replace(job, polls=job.polls + 1, poll_failures=job.poll_failures + 1, not_before=not_before)
+    failures, denials = job.poll_failures + 1, job.denials + event.denied
+    unread = replace(job, polls=job.polls + 1, poll_failures=failures, denials=denials, not_before=not_before)
+    return unread if failures < UNREADS else _fail(unread, Failure(FailureKind.STALLED, event.failure.message, STALLED_REMEDY), now)
 
 
 def _produced(job: Job, event: Produced, now: float, jitter: float, settings: RunSettings) -> Job:
     return replace(
         job, state=State.PRODUCED, outputs=event.outputs, cost_usd=job.cost_usd if event.cost_usd is None else event.cost_usd,
         produced_at=job.produced_at or now, started_at=job.started_at or now, queued=False, queue_position=None, not_before=0.0,
-        polls=job.polls + 1, poll_failures=0, cancel=None,
+        polls=job.polls + 1, poll_failures=0, denials=0, cancel=None,
     )  # fmt: skip
 
 
@@ -203,7 +212,7 @@ def _cancel_asked(job: Job, event: CancelAsked, now: float, jitter: float, setti
 def _cancelled(job: Job, event: Cancelled, now: float, jitter: float, settings: RunSettings) -> Job:
     if job.cancel is CancelWish.WITHDRAW:
         return replace(_plan(job), attempts=max(0, job.attempts - 1))
-    failure = Failure(FailureKind.CANCELLED, "the request was cancelled", "`batcher retry DIR` submits it again.")
+    failure = Failure(FailureKind.CANCELLED, "the request was cancelled", "`batcher retry DIR --cancelled` submits it again.")
     return replace(job, state=State.CANCELLED, failure=failure, ended_at=now, cancel=None)
 
 

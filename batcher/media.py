@@ -130,7 +130,7 @@ def _is_bmp(head: bytes) -> bool:
 
 
 def _is_webm(head: bytes) -> bool:
-    return head.startswith(b"\x1aE\xdf\xa3") and b"webm" in head[:64]
+    return head.startswith(b"\x1aE\xdf\xa3") and b"webm" in head[:128]
 
 
 _SIGNATURES: Final[tuple[tuple[str, Callable[[bytes], bool]], ...]] = (

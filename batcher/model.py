@@ -208,7 +208,10 @@ class Job:
 
     `attempts` counts submissions that may have been charged, `refusals` submits that were refused since, `fetches` broken downloads of the current
     result. `queued` tells what the last poll said: True in the queue, False running, None not asked yet. `cost_usd` is what the current request cost,
-    as far as known, `earlier_cost_usd` what the row's earlier requests did.
+    as far as known, `earlier_cost_usd` what the row's earlier requests did, `unpriced` of which nobody
+    knows what they cost. `poll_failures` counts polls without an answer since the last one,
+    `denials` those of them that denied that there is such a request; both only while the process lives. `position` is the row's place in the batch,
+    from 1.
     """
 
     seq: int
@@ -230,11 +233,14 @@ class Job:
     artifacts: tuple[Artifact, ...] = ()
     cost_usd: float | None = None
     earlier_cost_usd: float = 0.0
+    unpriced: int = 0
     failure: Failure | None = None
     cancel: CancelWish | None = None
     cancel_refused: bool = False
     polls: int = 0
     poll_failures: int = 0
+    denials: int = 0
+    position: int = 0
 
     @property
     def row_id(self) -> str:

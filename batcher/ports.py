@@ -179,6 +179,10 @@ class Ledger(Protocol):
         """Keep `job` as it is after `event`. Durable when it returns."""
         ...
 
+    async def has_stem(self, stem: str) -> bool:
+        """Whether the files of some row are called so."""
+        ...
+
     async def recover(self, now: float) -> list[Job]:
         """The rows that an earlier process left `submitting`; the waits of all others end now, since they were made for another time."""
         ...

@@ -6,6 +6,7 @@ Sources: RFC 9110 section 10.2.3 for `Retry-After`; "Exponential Backoff and Jit
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 
@@ -76,7 +77,7 @@ def judge_poll(error: ApiError, job: Job) -> Event:
     if error.code == NOT_YOURS:
         return _lost_result(error)
     if error.kind in (ApiErrorKind.GONE, ApiErrorKind.INVALID, ApiErrorKind.FORBIDDEN):
-        return unread if job.poll_failures + 1 < GONE_READS else _lost_result(error)
+        return replace(unread, denied=True) if job.denials + 1 < GONE_READS else _lost_result(error)
     return unread
 
 

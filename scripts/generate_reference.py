@@ -75,7 +75,7 @@ def commands() -> Iterator[str]:
     yield "`batcher COMMAND --help` shows the same on the terminal; `batcher --install-completion` sets up completion for your shell."
     yield "Exit codes are in [exit-codes.md](exit-codes.md)."
     group: Any = typer.main.get_command(cli.app)
-    for panel in (cli.RUNNING, cli.LOOKING, cli.MORE):
+    for panel in dict.fromkeys(command.rich_help_panel for command in group.commands.values()):
         yield from ("", f"## {panel}")
         for name, command in group.commands.items():
             if command.rich_help_panel == panel:
@@ -106,7 +106,9 @@ def signature(option: Any, hints: Mapping[str, Any]) -> str:
 
 
 def placeholder(hint: Any) -> str:
-    inner = [each for each in arms(hint) if each is not type(None)][0]
+    inner = next(each for each in arms(hint) if each is not type(None))
+    if typing.get_origin(inner) is typing.Literal:
+        return "|".join(typing.get_args(inner))
     inner = (typing.get_args(inner) or (inner,))[0]
     if isinstance(inner, type) and issubclass(inner, Enum):
         return "|".join(member.value for member in inner)
@@ -201,7 +203,7 @@ def bounds(part: Mapping[str, Any]) -> str:
     return " " + " ".join(words) if words else ""
 
 
-def plain(number: float) -> str:
+def plain(number: int | float) -> str:
     return f"{number:g}" if isinstance(number, float) else str(number)
 
 

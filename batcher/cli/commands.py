@@ -269,7 +269,7 @@ def report(folder: Folder) -> None:
 
 @app.command(rich_help_panel=MORE)
 def models(
-    search: Annotated[str, typer.Argument(metavar="[SEARCH]", help="Words to look for.", show_default=False)] = "",
+    search: Annotated[str, typer.Argument(metavar="SEARCH", help="Words to look for.", show_default=False)] = "",
     simulate: SimulateOption = False,
 ) -> None:
     """List the models of the service, with their prices."""
@@ -319,7 +319,7 @@ def simulate(
 
 @app.command(rich_help_panel=MORE)
 def init(
-    path: Annotated[Path, typer.Argument(metavar="[FILE]", help="What to write.")] = Path("batch.yaml"),
+    path: Annotated[Path, typer.Argument(metavar="FILE", help="What to write.")] = Path("batch.yaml"),
     job: Annotated[str, typer.Option(help="The job definition.")] = "background_replacement",
     force: Annotated[bool, typer.Option("--force", help="Overwrite FILE.")] = False,
 ) -> None:

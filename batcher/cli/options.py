@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -40,7 +40,7 @@ SpeedOption = Annotated[float | None, typer.Option(help="How many times faster t
 SlotsOption = Annotated[int | None, typer.Option(help="Requests that the simulated service runs at once.", rich_help_panel="Service")]
 LatencyOption = Annotated[float | None, typer.Option("--latency-s", "--latency", help="Median seconds of a request.", rich_help_panel="Service")]
 SeedOption = Annotated[int | None, typer.Option(help="Makes the simulated service repeatable.", rich_help_panel="Service")]
-ArtOption = Annotated[str | None, typer.Option(help="drawn, or plain for load tests.", rich_help_panel="Service")]
+ArtOption = Annotated[Literal["drawn", "plain"] | None, typer.Option(help="drawn, or plain for load tests.", rich_help_panel="Service")]
 FaultOption = Annotated[
     list[str] | None, typer.Option("--fault", help="Something that goes wrong, as CALL:WHAT[:KEY=VALUE,…].", rich_help_panel="Service")
 ]

@@ -31,7 +31,8 @@ def job_values(job: Job) -> tuple[Value, ...]:
     return (
         job.state, job.attempts, job.refusals, job.fetches, job.request_id, job.queued, job.queue_position, job.not_before, job.submitted_at,
         job.started_at, job.produced_at, job.ended_at, job.download_s, to_json(job.outputs) if job.outputs else None,
-        to_json(job.artifacts) if job.artifacts else None, job.cost_usd, job.earlier_cost_usd, to_json(job.failure) if job.failure else None,
+        to_json(job.artifacts) if job.artifacts else None, job.cost_usd, job.earlier_cost_usd, job.unpriced,
+        to_json(job.failure) if job.failure else None,
         job.cancel, job.cancel_refused, job.polls, job.poll_failures, job.seq,
     )  # fmt: skip
 
@@ -39,9 +40,9 @@ def job_values(job: Job) -> tuple[Value, ...]:
 def job_from(row: sqlite3.Row | tuple[Any, ...]) -> Job:
     """A job from the columns of the statement `select_jobs`."""
     (
-        _, seq, key, row_id, fingerprint, job, model, body, stem, fields, axes, inputs, source,
+        position, seq, key, row_id, fingerprint, job, model, body, stem, fields, axes, inputs, source,
         state, attempts, refusals, fetches, request_id, queued, queue_position, not_before, submitted_at, started_at, produced_at, ended_at,
-        download_s, outputs, artifacts, cost_usd, earlier_cost_usd, failure, cancel, cancel_refused, polls, poll_failures,
+        download_s, outputs, artifacts, cost_usd, earlier_cost_usd, unpriced, failure, cancel, cancel_refused, polls, poll_failures,
     ) = row  # fmt: skip
     spec = JobSpec(
         key=key, row_id=row_id, fingerprint=fingerprint, job=job, model=model, body=json.loads(body), stem=stem, fields=json.loads(fields),
@@ -52,8 +53,9 @@ def job_from(row: sqlite3.Row | tuple[Any, ...]) -> Job:
         queued=None if queued is None else bool(queued), queue_position=queue_position, not_before=not_before, submitted_at=submitted_at,
         started_at=started_at, produced_at=produced_at, ended_at=ended_at, download_s=download_s,
         outputs=tuple(json.loads(outputs)) if outputs else (), artifacts=tuple(Artifact(**item) for item in json.loads(artifacts or "[]")),
-        cost_usd=cost_usd, earlier_cost_usd=earlier_cost_usd, failure=_failure(failure), cancel=CancelWish(cancel) if cancel else None,
-        cancel_refused=bool(cancel_refused), polls=polls, poll_failures=poll_failures,
+        cost_usd=cost_usd, earlier_cost_usd=earlier_cost_usd, unpriced=unpriced, failure=_failure(failure),
+        cancel=CancelWish(cancel) if cancel else None,
+        cancel_refused=bool(cancel_refused), polls=polls, poll_failures=poll_failures, position=position,
     )  # fmt: skip
 
 

@@ -108,6 +108,11 @@ class SqliteLedger:
         connection.execute(self._sql["update_job"], job_values(job))
         connection.execute(self._sql["insert_event"], (job.seq, now, *event_values(event)))
 
+    async def has_stem(self, stem: str) -> bool:
+        """See the port."""
+        sql = self._sql["has_stem"]
+        return await self._writer.do(lambda connection: connection.execute(sql, (stem,)).fetchone() is not None)
+
     async def recover(self, now: float) -> list[Job]:
         """See the port."""
 

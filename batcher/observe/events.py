@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import io
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -18,7 +17,7 @@ class EventLog:
     """Writes one JSON object a line for each event: `at` (ISO 8601, UTC), `row`, `event`, `state`, `request_id`, and what the event itself says."""
 
     def __init__(self, stream: IO[str]) -> None:
-        self._stream = stream
+        self._stream: IO[str] | None = stream
 
     def observe(self, job: Job, event: Event, now: float) -> None:
         """See the port `Observer`."""
@@ -32,11 +31,13 @@ class EventLog:
 
     def _write(self, line: dict[str, object], now: float) -> None:
         at = datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        if self._stream is None:
+            return
         try:
-            self._stream.write(json.dumps({"at": at, **line}, ensure_ascii=False, default=dataclasses.asdict) + "\n")
+            self._stream.write(json.dumps({"at": at, **line}, default=dataclasses.asdict) + "\n")
             self._stream.flush()
-        except OSError:  # whoever read along has left: that is no reason to leave the batch
-            self._stream = io.StringIO()
+        except (OSError, ValueError):  # whoever read along has left: that is no reason to leave the batch
+            self._stream = None
 
 
 class Observers:

@@ -73,6 +73,8 @@ class PlainView(SilentView):
 
     def show(self, snapshot: Snapshot) -> None:
         """See `View`."""
+        if snapshot.elapsed_s < 1.0:  # nothing to tell yet that the plan did not tell
+            return
         line = plain_line(snapshot)
         if line != self._last:
             self._last = line

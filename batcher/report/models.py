@@ -127,7 +127,7 @@ class Report(_Record):
     finished_at: str = Field(description="When this report was written: ISO 8601, UTC.")
     runs: int = Field(description="How often the batch was run or resumed.")
     cost_usd: float = Field(description="Of all rows, as far as known.")
-    cost_unknown_rows: int = Field(description="Rows that were submitted and whose cost is not known.")
+    cost_unknown_rows: int = Field(description="Rows with a request, lost ones included, of which nobody knows what it cost.")
     throughput: Throughput
     timings: dict[str, Spread] = Field(description="queued_s, running_s and download_s over the rows that are done.")
     failures: list[FailureGroup] = Field(description="Of failed, cancelled and doubtful rows; most frequent first.")

@@ -8,12 +8,12 @@ from batcher.model import Job, State
 from batcher.report.models import ResultFailure, ResultFile, ResultRow, ResultTimings
 
 
-def result_row(job: Job, number: int) -> ResultRow:
-    """`number` is the row's place in the batch, from 1."""
+def result_row(job: Job) -> ResultRow:
+    """Everything about one row."""
     spec, failure = job.spec, job.failure
     return ResultRow(
         id=spec.row_id,
-        row=number,
+        row=job.position,
         source=spec.where,
         state=job.state,
         job=spec.job,

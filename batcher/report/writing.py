@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, Protocol
 
 from batcher.errors import LedgerError, OutputError
-from batcher.model import ExitReason, Run, State
+from batcher.model import ExitReason, Job, Run, State
 from batcher.ports import LedgerView
 from batcher.report.models import FILES, Counts, FailureExample, FailureGroup, Report, Requests, ResultRow, Spread, Throughput
 from batcher.report.rows import result_row
@@ -32,10 +32,10 @@ class _Account:
         self._durations = {name: array("d") for name in TIMINGS}
         self._failures: dict[str, tuple[list[int], list[FailureExample]]] = {}
 
-    def add(self, row: ResultRow) -> None:
+    def add(self, job: Job, row: ResultRow) -> None:
         self.states[row.state] += 1
         self.cost_usd += row.cost_usd or 0.0
-        self.cost_unknown += row.cost_usd is None and row.attempts > 0
+        self.cost_unknown += bool(job.unpriced) or (job.cost_usd is None and job.attempts > 0)
         if row.state is State.DONE:
             for name, durations in self._durations.items():
                 if (duration := getattr(row.timings, name)) is not None:
@@ -78,9 +78,9 @@ def write_report(folder: Path, reader: SteadyView, now: float) -> Report:
     """
     account = _Account()
     with reader.snapshot(), _replacing(folder / FILES["results"]) as file:
-        for number, job in enumerate(reader.jobs(), start=1):
-            row = result_row(job, number)
-            account.add(row)
+        for job in reader.jobs():
+            row = result_row(job)
+            account.add(job, row)
             file.write(row.model_dump_json())
             file.write("\n")
         report = _report(reader, account, now)

@@ -371,7 +371,7 @@ async def test_a_proxy_is_used_where_one_is_given_and_may_be_inside(server, tmp_
     assert names.asked == ["proxy.lan"]
 
 
-# -- which links are trusted
+# -- links that are refused, and what is said of links
 
 
 async def test_a_refused_link_costs_no_request_and_no_file(server, fetcher_of, files):

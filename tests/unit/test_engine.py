@@ -7,7 +7,7 @@ import pytest
 from batcher.errors import ApiError, ApiErrorKind, DownloadError, DownloadErrorKind, LedgerError, OutputError
 from batcher.model import ExitReason, Mode, RequestPhase, RequestResult, State
 from batcher.settings import RunSettings
-from tests.support.engine_world import World
+from tests.support.engine_world import World, make_spec
 from tests.support.virtual_time import run_virtual
 
 
@@ -359,5 +359,20 @@ def test_a_ledger_that_fails_ends_the_run_with_its_error() -> None:
         submits = world.provider.calls["submit"]
         await asyncio.sleep(100)
         assert world.provider.calls["submit"] == submits
+
+    run_virtual(main())
+
+
+def test_several_outputs_never_take_the_name_of_another_row() -> None:
+    async def main() -> None:
+        world = World()
+        await world.ledger.plan([make_spec("mug"), make_spec("Mug-2")])
+        links = {"images": [f"https://files.example/{n}.png" for n in "abc"]}
+        world.provider.outcome = lambda request: RequestResult(RequestPhase.COMPLETED, links) if b"of mug" in request.body else None
+        saved: dict[str, list[str]] = {}
+        world.log.observe = lambda job, event, now: saved.update({job.row_id: [file.path for file in job.artifacts]})  # type: ignore[method-assign]
+        assert await world.engine().run() is ExitReason.COMPLETED
+        fingerprint = make_spec("mug").fingerprint[:8]
+        assert saved == {"mug": ["results/mug-1.png", f"results/mug-2-{fingerprint}.png", "results/mug-3.png"], "Mug-2": ["results/Mug-2.png"]}
 
     run_virtual(main())

@@ -49,10 +49,9 @@ def test_a_whole_container_gives_its_type_and_size(examine, data, media_type, si
     assert examine(data) == MediaFacts(media_type, *(size or ()))
 
 
-@pytest.mark.parametrize(("data", "media_type", "size"), sample.CONTAINERS.values(), ids=sample.CONTAINERS)
-def test_a_container_of_which_little_more_than_the_signature_came_is_refused(examine, data, media_type, size):
-    with pytest.raises(MediaError):
-        examine(data[:25])
+def test_a_container_without_its_last_byte_is_refused(examine):
+    with pytest.raises(MediaError, match="cut short"):
+        examine(sample.mp4()[:-1])
 
 
 @pytest.mark.parametrize("kind", IMAGES)

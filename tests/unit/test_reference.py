@@ -10,9 +10,10 @@ import jsonschema
 import pytest
 
 from batcher import app, errors
-from batcher.model import Artifact, Failure, FailureKind, Job, JobSpec, State
-from batcher.report import Report, result_row
-from batcher.report.models import Counts, Requests, Spread
+from batcher.ledger import LedgerReader, SqliteLedger
+from batcher.model import Artifact, Failure, FailureKind, Job, State
+from batcher.report import result_row, write_report
+from tests.support.engine_world import make_spec
 
 ROOT = Path(__file__).resolve().parents[2]
 REFERENCE = ROOT / "docs" / "reference"
@@ -55,8 +56,7 @@ def test_every_field_of_the_settings_is_explained(generator: ModuleType) -> None
 
 
 def job(**changes: object) -> Job:
-    spec = JobSpec("id:mug", "mug", "0" * 32, "raw", "acme/paint", {"prompt": "a mug"}, "mug", fields={"prompt": "a mug"}, where="rows.csv:2")
-    return Job(1, spec, **changes)  # type: ignore[arg-type]
+    return Job(1, make_spec("mug"), **changes)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -71,18 +71,20 @@ def job(**changes: object) -> Job:
 def test_result_rows_keep_to_their_schema(ended: Job) -> None:
     schema = json.loads((REFERENCE / "results.schema.json").read_text("utf-8"))
     jsonschema.Draft202012Validator.check_schema(schema)
-    jsonschema.validate(json.loads(result_row(ended, 1).model_dump_json()), schema, jsonschema.Draft202012Validator)
+    jsonschema.validate(json.loads(result_row(ended).model_dump_json()), schema, jsonschema.Draft202012Validator)
 
 
-def test_a_report_keeps_to_its_schema() -> None:
+async def test_a_report_keeps_to_its_schema(tmp_path: Path) -> None:
     schema = json.loads((REFERENCE / "report.schema.json").read_text("utf-8"))
     jsonschema.Draft202012Validator.check_schema(schema)
-    report = Report(
-        name="shop", service="simulator", rows=1, counts=Counts(done=1, failed=0, cancelled=0, in_doubt=0, open=0), started_at="2026-01-01T00:00:00Z",
-        finished_at="2026-01-01T00:00:01Z", runs=1, cost_usd=0.08, cost_unknown_rows=0, throughput_per_s=None,
-        timings={"queued_s": Spread(p50=1.0, p95=1.0, max=1.0)}, failures=[], requests=Requests(submits=1), exit_reason=None,
-    )  # fmt: skip
-    jsonschema.validate(json.loads(report.model_dump_json()), schema, jsonschema.Draft202012Validator)
+    ledger = SqliteLedger(tmp_path / "ledger.db")
+    try:
+        await ledger.plan([make_spec("mug"), make_spec("vase")])
+        with LedgerReader(tmp_path / "ledger.db") as reader:
+            assert write_report(tmp_path, reader, 1_800_000_000.0).rows == 2
+    finally:
+        await ledger.aclose()
+    jsonschema.validate(json.loads((tmp_path / "report.json").read_text("utf-8")), schema, jsonschema.Draft202012Validator)
 
 
 def test_every_exit_code_is_documented() -> None:

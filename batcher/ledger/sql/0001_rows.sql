@@ -15,6 +15,7 @@ CREATE TABLE specs (
 ) STRICT;
 
 CREATE INDEX specs_row_id ON specs (row_id);
+CREATE INDEX specs_stem ON specs (stem COLLATE NOCASE);
 
 -- How a row is: narrow, because it is written at every transition. `listed` is 0 for a row that the manifest no longer names.
 CREATE TABLE jobs (
@@ -38,6 +39,7 @@ CREATE TABLE jobs (
     artifacts        TEXT,
     cost_usd         REAL,
     earlier_cost_usd REAL NOT NULL DEFAULT 0,
+    unpriced         INTEGER NOT NULL DEFAULT 0,
     failure          TEXT,
     cancel           TEXT,
     cancel_refused   INTEGER NOT NULL DEFAULT 0,

@@ -3,7 +3,7 @@
 -- name: select_jobs
 SELECT j.position, s.seq, s.key, s.row_id, s.fingerprint, s.job, s.model, s.body, s.stem, s.fields, s.axes, s.inputs, s.source,
        j.state, j.attempts, j.refusals, j.fetches, j.request_id, j.queued, j.queue_position, j.not_before, j.submitted_at, j.started_at,
-       j.produced_at, j.ended_at, j.download_s, j.outputs, j.artifacts, j.cost_usd, j.earlier_cost_usd, j.failure, j.cancel, j.cancel_refused,
+       j.produced_at, j.ended_at, j.download_s, j.outputs, j.artifacts, j.cost_usd, j.earlier_cost_usd, j.unpriced, j.failure, j.cancel, j.cancel_refused,
        j.polls, j.poll_failures
 FROM jobs AS j JOIN specs AS s USING (seq)
 
@@ -25,6 +25,9 @@ WHERE j.listed AND j.position > :after ORDER BY j.position LIMIT :limit
 -- name: where_row
 WHERE j.listed AND s.row_id = :row_id ORDER BY j.position
 
+-- name: has_stem
+SELECT 1 FROM specs WHERE stem = ? COLLATE NOCASE LIMIT 1
+
 -- name: next_due
 SELECT min(not_before) FROM jobs WHERE state = :state AND listed AND not_before > 0 AND not_before > :now
 
@@ -37,7 +40,7 @@ UPDATE jobs SET cancel_refused = 0 WHERE cancel_refused AND cancel IS NOT NULL A
 -- name: update_job
 UPDATE jobs
 SET state = ?, attempts = ?, refusals = ?, fetches = ?, request_id = ?, queued = ?, queue_position = ?, not_before = ?, submitted_at = ?,
-    started_at = ?, produced_at = ?, ended_at = ?, download_s = ?, outputs = ?, artifacts = ?, cost_usd = ?, earlier_cost_usd = ?, failure = ?,
+    started_at = ?, produced_at = ?, ended_at = ?, download_s = ?, outputs = ?, artifacts = ?, cost_usd = ?, earlier_cost_usd = ?, unpriced = ?, failure = ?,
     cancel = ?, cancel_refused = ?, polls = ?, poll_failures = ?
 WHERE seq = ?
 
@@ -67,7 +70,8 @@ UPDATE jobs SET position = ?, listed = 1 WHERE seq = ?
 UPDATE jobs
 SET position = ?, listed = 1, state = 'planned', attempts = 0, refusals = 0, fetches = 0, request_id = NULL, queued = NULL, queue_position = NULL,
     not_before = 0, submitted_at = NULL, started_at = NULL, produced_at = NULL, ended_at = NULL, download_s = NULL, outputs = NULL,
-    artifacts = NULL, earlier_cost_usd = earlier_cost_usd + coalesce(cost_usd, 0), cost_usd = NULL, failure = NULL, cancel = NULL,
+    artifacts = NULL, unpriced = unpriced + (attempts > 0 AND cost_usd IS NULL),
+    earlier_cost_usd = earlier_cost_usd + coalesce(cost_usd, 0), cost_usd = NULL, failure = NULL, cancel = NULL,
     cancel_refused = 0, polls = 0, poll_failures = 0
 WHERE seq = ?
 

@@ -1,0 +1,284 @@
+from __future__ import annotations
+
+import io
+import json
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from batcher.events import Accepted, Broken, Claimed, Event, Produced, Retry, Saved
+from batcher.model import Failure, FailureKind, Job, State
+from batcher.observe import (
+    EventLog,
+    NoView,
+    Observers,
+    PlainView,
+    Pulse,
+    SilentView,
+    Snapshot,
+    TerminalView,
+    ViewObserver,
+    choose_view,
+    plain_line,
+    state_words,
+)
+from batcher.observe.progress import WINDOW_S, duration
+from batcher.observe.terminal import picture
+from tests.support.engine_world import make_spec
+from tests.support.ledgers import FILE
+
+NOW = 1_800_000_000.25
+JOB = Job(1, make_spec("a"), State.SUBMITTED, request_id="r1")
+
+
+def counts(**of: int) -> dict[State, int]:
+    return dict.fromkeys(State, 0) | {State(name): n for name, n in of.items()}
+
+
+def snapshot(**changes: Any) -> Snapshot:
+    of = counts(planned=50, submitted=20, produced=5, done=20, failed=3, in_doubt=2)
+    return Snapshot(**{"counts": of, "spent_usd": 1.6, "elapsed_s": 30.0, "rate_per_s": 2.5, "eta_s": 30.0} | changes)
+
+
+# ── numbers ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_what_a_snapshot_counts() -> None:
+    assert (snapshot().rows, snapshot().ended) == (100, 25)
+
+
+def test_rate_and_time_left_follow_from_what_ended() -> None:
+    pulse = Pulse(counts(planned=100), 0.0)
+    first = pulse.take(counts(planned=100), 0.0, 10.0)
+    assert (first.rate_per_s, first.eta_s, first.elapsed_s) == (0.0, None, 10.0)
+    second = pulse.take(counts(planned=60, submitted=20, done=15, failed=3, cancelled=1, in_doubt=1), 1.5, 20.0)
+    assert (second.rate_per_s, second.eta_s, second.spent_usd) == (1.0, 80.0, 1.5)
+    last = pulse.take(counts(done=100), 8.0, 25.0)
+    assert (last.rate_per_s, last.eta_s) == (4.0, 0.0)
+
+
+def test_what_ended_in_earlier_runs_does_not_count_for_the_rate() -> None:
+    assert Pulse(counts(done=1000, planned=10), 0.0).take(counts(done=1001, planned=9), 0.0, 10.0).rate_per_s == 0.1
+
+
+def test_no_time_is_no_rate() -> None:
+    assert Pulse(counts(planned=1), 5.0).take(counts(done=1), 0.0, 5.0).rate_per_s == 0.0
+
+
+def test_the_rate_is_that_of_the_last_minute() -> None:
+    pulse = Pulse(counts(planned=10_000), 0.0)
+    for second in range(1, 301):
+        done = 10 * min(second, 200)
+        taken = pulse.take(counts(done=done, planned=10_000 - done), 0.0, float(second))
+        if second == 200:
+            assert taken.rate_per_s == pytest.approx(10.0)
+    assert taken.rate_per_s == 0.0
+    assert len(pulse._history) <= WINDOW_S + 2
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0, "0 s"),
+        (0.4, "0 s"),
+        (45, "45 s"),
+        (89, "89 s"),
+        (90, "2 min"),
+        (720, "12 min"),
+        (5399, "1 h 30 min"),
+        (12_000, "3 h 20 min"),
+        (3e5, "83 h 20 min"),
+    ],
+)
+def test_durations_for_people(seconds: float, words: str) -> None:
+    assert duration(seconds) == words
+
+
+def test_every_state_has_a_word_and_those_without_rows_are_left_out() -> None:
+    assert len(state_words(dict.fromkeys(State, 1))) == len(State)
+    assert state_words(counts(done=3, in_doubt=1)) == ["3 done", "1 in doubt"]
+    assert state_words({}) == []
+
+
+def test_a_plain_line() -> None:
+    assert plain_line(snapshot()) == (
+        "25/100 rows (25%) · 50 waiting · 20 at the service · 5 downloading · 20 done · 3 failed · 2 in doubt · 2.5/s · about 30 s left · 1.60 USD"
+    )
+    assert plain_line(snapshot(counts=counts(done=4), eta_s=0.0, rate_per_s=0.0)) == "4/4 rows (100%) · 4 done · 0/s · 1.60 USD"
+    assert plain_line(snapshot(counts={}, eta_s=None)) == "0/0 rows (–) · 2.5/s · 1.60 USD"
+
+
+# ── views ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def console(*, terminal: bool = False, width: int = 72) -> Console:
+    return Console(
+        file=io.StringIO(), force_terminal=terminal, width=width, height=20, record=True, color_system=None, legacy_windows=False, _environ={}
+    )
+
+
+def shown(of: Console) -> str:
+    assert isinstance(of.file, io.StringIO)
+    return of.file.getvalue()
+
+
+def test_off_a_terminal_a_line_now_and_then_where_something_changed() -> None:
+    screen = console()
+    view = PlainView(screen)
+    assert view.interval_s is not None
+    view.show(snapshot())
+    view.show(snapshot())
+    view.show(snapshot(spent_usd=1.68))
+    view.say("a notice that is [bold]longer[/bold] than the line is wide: " + "x" * 60)
+    view.close()
+    lines = shown(screen).splitlines()
+    assert lines == [plain_line(snapshot()), plain_line(snapshot(spent_usd=1.68)), lines[-1]]
+    assert "[bold]longer[/bold]" in lines[-1]
+
+
+def test_where_quiet_was_asked_for_messages_are_shown_all_the_same() -> None:
+    screen = console(terminal=True)
+    view = choose_view(screen, quiet=True)
+    assert type(view) is SilentView
+    assert view.interval_s is None
+    view.show(snapshot())
+    view.say("stopping")
+    view.close()
+    assert shown(screen) == "stopping\n"
+
+
+def test_a_program_that_looks_for_itself_is_shown_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    view = NoView()
+    view.show(snapshot())
+    view.say("x")
+    view.close()
+    assert view.interval_s is None
+    assert capsys.readouterr() == ("", "")
+
+
+def test_the_view_fits_where_it_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert type(choose_view(console(), quiet=False)) is PlainView
+    live = choose_view(console(terminal=True), quiet=False)
+    assert type(live) is TerminalView
+    live.close()
+    dumb = Console(file=io.StringIO(), force_terminal=True, _environ={"TERM": "dumb"})
+    assert type(choose_view(dumb, quiet=False)) is PlainView
+
+
+@pytest.mark.parametrize("width", [40, 72, 200])
+def test_the_picture_on_a_terminal(width: int) -> None:
+    screen = console(width=width)
+    screen.print(picture(snapshot()))
+    text = screen.export_text()
+    assert max(len(line) for line in text.splitlines()) <= width
+    words = " ".join(text.split())
+    for part in ("25/100", "30 s, 30 s left", "50 waiting", "20 at the service", "3 failed", "2 in doubt", "1.60 USD", "2.5/s"):
+        assert part in words
+    assert "━" in text
+
+
+def test_nothing_to_say_yet_about_the_time_left() -> None:
+    screen = console()
+    screen.print(picture(snapshot(eta_s=None, counts=counts())))
+    assert "30 s, – left" in screen.export_text()
+    assert "0/0" in shown(screen)
+
+
+def test_a_live_view_shows_progress_and_messages_and_leaves_the_terminal_as_it_was() -> None:
+    screen = console(terminal=True)
+    view = TerminalView(screen)
+    view.show(snapshot())
+    view.say("stopping")
+    view.show(snapshot(spent_usd=2.0))
+    view.close()
+    view.close()
+    text = shown(screen)
+    assert "25/100" in text
+    assert "stopping\n" in text
+    assert "2.00 USD" in text
+    assert text.count("\x1b[?25l") == text.count("\x1b[?25h") == 1, "the cursor is shown again"
+
+
+def test_notices_reach_the_view_and_events_do_not() -> None:
+    screen = console()
+    observer = ViewObserver(PlainView(screen))
+    observer.observe(JOB, Claimed(), NOW)
+    observer.notice("the service is in trouble", NOW)
+    assert shown(screen) == "the service is in trouble\n"
+
+
+# ── events as lines ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+FAILURE = Failure(FailureKind.DOWNLOAD_FAILED, "line one\nline two \u00fc", "again")
+LINES: list[tuple[Event, dict[str, Any]]] = [
+    (Claimed(), {}),
+    (Accepted("r1"), {}),
+    (Produced(("https://x/1",), None), {"outputs": ["https://x/1"]}),
+    (
+        Broken(FAILURE, transient=False, retry_after_s=0.0),
+        {
+            "failure": {"kind": "download_failed", "message": "line one\nline two \u00fc", "remedy": "again"},
+            "transient": False,
+            "retry_after_s": 0.0,
+        },
+    ),
+    (Retry(), {"regenerate": False}),
+]
+
+
+@pytest.mark.parametrize(("event", "said"), LINES, ids=lambda value: type(value).__name__)
+def test_every_event_is_one_line_of_json(event: Event, said: dict[str, Any]) -> None:
+    stream = io.StringIO()
+    EventLog(stream).observe(JOB, event, NOW)
+    (line,) = stream.getvalue().splitlines()
+    always = {"at": "2027-01-15T08:00:00.250Z", "row": "a", "event": type(event).__name__, "state": "submitted", "request_id": "r1"}
+    assert json.loads(line) == always | said
+
+
+def test_artifacts_and_notices_as_lines() -> None:
+    stream = io.StringIO()
+    log = EventLog(stream)
+    log.observe(JOB, Saved((FILE,), 1.5), NOW)
+    log.notice("service out", NOW)
+    saved, notice = (json.loads(line) for line in stream.getvalue().splitlines())
+    assert saved["artifacts"][0]["path"] == FILE.path
+    assert notice == {"at": "2027-01-15T08:00:00.250Z", "notice": "service out"}
+
+
+class Gone(io.StringIO):
+    def write(self, text: str) -> int:
+        raise BrokenPipeError(32, "Broken pipe")
+
+
+def closed() -> io.StringIO:
+    stream = io.StringIO()
+    stream.close()
+    return stream
+
+
+@pytest.mark.parametrize("stream", [Gone(), closed()], ids=["nobody reads", "closed"])
+def test_a_log_that_cannot_be_written_does_not_stop_the_batch(stream: io.StringIO) -> None:
+    log = EventLog(stream)
+    log.notice("a", NOW)
+    log.observe(JOB, Claimed(), NOW)
+    assert log._stream is None
+
+
+def test_any_characters_reach_any_stream() -> None:
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    log = EventLog(stream)
+    log.notice("\u00fc", NOW)
+    log.observe(JOB, Produced(("https://x/\ud83d",)), NOW)
+    stream.seek(0)
+    notice, produced = (json.loads(line) for line in stream)
+    assert (notice["notice"], produced["outputs"]) == ("\u00fc", ["https://x/\ud83d"])
+
+
+def test_several_observers_as_one() -> None:
+    first, second = io.StringIO(), io.StringIO()
+    observers = Observers([EventLog(first), EventLog(second)])
+    observers.observe(JOB, Claimed(), NOW)
+    observers.notice("x", NOW)
+    assert first.getvalue() == second.getvalue()
+    assert len(first.getvalue().splitlines()) == 2
