@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-import secrets
 import socket
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,7 +30,7 @@ from batcher.observe import Observers, Pulse, SilentView, View, ViewObserver
 from batcher.plan import Planner
 from batcher.ports import Clock, Observer, PlanSummary
 from batcher.providers.runcomfy import open_runcomfy
-from batcher.report import Report, write_report
+from batcher.report import FILES, Report, write_report
 from batcher.settings import RunSettings
 from batcher.simulator import Simulator, SimulatorError, SimulatorSettings
 from batcher.storage import LocalStorage
@@ -43,6 +42,12 @@ SIMULATOR = "simulator"
 
 RESUMABLE_CODE = 75
 """Stopped early: some rows are still open, and the batch can be taken up again."""
+
+SIMULATOR_TOKEN = "simulated-3f0c9a71d2e84b56"  # noqa: S105 - opens nothing; one and the same, because requests belong to a token
+"""What a simulated service is given for a token: no word that a message may hold."""
+
+SIMULATOR_STATE = ".simulator"
+"""Where a simulated service keeps its requests, in the output folder."""
 
 REASON_CODES = {
     ExitReason.INTERRUPTED: 130,
@@ -85,23 +90,34 @@ class Outcome:
 
 
 class Stopper:
-    """What a signal talks to: remembers a stop that comes before the engine is there to be told."""
+    """What a signal talks to: remembers the stops that come before the engine is there to be told."""
 
     def __init__(self) -> None:
-        self.reason: ExitReason | None = None
-        self._engine: Engine | None = None
+        self._stops: list[ExitReason] = []
+        self._tell: Callable[[ExitReason], object] | None = None
 
     def stop(self, reason: ExitReason) -> None:
-        """Climb one step of the ladder of stopping."""
-        self.reason = self.reason or reason
-        if self._engine is not None:
-            self._engine.interrupt(reason)
+        """Climb one step of the ladder of stopping. From any thread, and also where nothing runs any more."""
+        self._stops.append(reason)
+        if self._tell is not None:
+            self._tell(reason)
 
-    def attach(self, engine: Engine) -> None:
-        """From now on, tell `engine`."""
-        self._engine = engine
-        if self.reason is not None:
-            engine.interrupt(self.reason)
+    @property
+    def reason(self) -> ExitReason | None:
+        """Why a stop was asked for first; None while it was not."""
+        return self._stops[0] if self._stops else None
+
+    @contextmanager
+    def telling(self, engine: Engine) -> Iterator[None]:
+        """Meanwhile, tell `engine`."""
+        loop = asyncio.get_running_loop()
+        self._tell = lambda reason: loop.call_soon_threadsafe(engine.interrupt, reason)
+        for reason in tuple(self._stops):
+            engine.interrupt(reason)
+        try:
+            yield
+        finally:
+            self._tell = None
 
 
 async def run_batch(
@@ -166,8 +182,8 @@ class _OpenBatch:
         run = await self.ledger.begin_run(self.clock.now(), os.getpid(), socket.gethostname())
         try:
             async with self._engine(observer) as engine:
-                stopper.attach(engine)
-                reason = await engine.run(beside=lambda: _show(view, self.ledger, self.clock))
+                with stopper.telling(engine):
+                    reason = await engine.run(beside=lambda: _show(view, self.ledger, self.clock))
             await self.ledger.end_run(run, self.clock.now(), reason)
         except BaseException as error:
             if isinstance(error, LedgerError):
@@ -183,6 +199,8 @@ class _OpenBatch:
 
     def _report(self, view: View) -> Report:
         view.close()
+        if not (self.options.out / LEDGER).exists():
+            raise LedgerError(f"{self.options.out / LEDGER} was removed while the batch was run", "What was made may be in your account.")
         return write_report(self.options.out, self.reader, self.clock.now())
 
     @asynccontextmanager
@@ -193,7 +211,7 @@ class _OpenBatch:
         async with AsyncExitStack() as stack:
             base = self.service.name
             if self.service.simulator is not None:
-                base = (await stack.enter_async_context(_simulator(self.service.simulator, self.options.out / ".simulator"))).base_url
+                base = (await stack.enter_async_context(_simulator(self.service.simulator, self.options.out / SIMULATOR_STATE))).base_url
             hosts = TrustedHosts.beside(base, self.options.allow_hosts)
             session = open_download_session(
                 hosts,
@@ -224,7 +242,7 @@ def exit_code(report: Report) -> int:
     counts = report.counts
     if counts.open:
         return RESUMABLE_CODE
-    return 1 if counts.failed or counts.cancelled or counts.in_doubt else 0
+    return 1 if counts.failed or counts.cancelled or counts.in_doubt or report.files_missing else 0
 
 
 def choose_settings(stated: RunSettings | Mapping[str, Any], overrides: Mapping[str, Any]) -> RunSettings:
@@ -267,9 +285,10 @@ async def _plan(ledger: SqliteLedger, manifest: Manifest, stopper: Stopper, *, d
 async def _open_folder(out: Path, *, create: bool) -> AsyncIterator[SqliteLedger]:
     """The ledger of an output folder that is ours for as long as this lasts. What was made for a batch that could not be planned goes again."""
     path = out / LEDGER
-    is_new, is_new_folder = not path.exists(), not out.exists()
+    is_new, is_new_folder = not path.exists() or not path.stat().st_size, not out.exists()
     if is_new and not create:
         LedgerReader(path).close()  # says that there is none
+    _check_folder(out, is_new=is_new)
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -289,6 +308,19 @@ async def _open_folder(out: Path, *, create: bool) -> AsyncIterator[SqliteLedger
                 (out / name).unlink(missing_ok=True)
         if is_empty and is_new_folder:
             out.rmdir()
+
+
+def _check_folder(out: Path, *, is_new: bool) -> None:
+    """Raises `OutputError` where a ledger must have been, or where something of ours is a link and would be written elsewhere."""
+    for name in (LEDGER, Owner.FILE, SIMULATOR_STATE):
+        if (out / name).is_symlink():
+            raise OutputError(
+                f"{out / name} is a link: it would be written outside of the output folder", "Remove it, or choose another --out folder."
+            )
+    left = [name for name in (*FILES.values(), "results") if (out / name).exists()]
+    if is_new and left:
+        remedy = f"Without it nobody knows what was paid for. Put {LEDGER} back, or choose another --out folder."
+        raise OutputError(f"{out} holds {left[0]} of an earlier batch, but not its ledger", remedy)
 
 
 def _refuse_another_batch(manifest: Manifest, out: Path, meta: Mapping[str, Any]) -> None:
@@ -314,7 +346,7 @@ def _choose_service(options: RunOptions, environment: Environment, meta: Mapping
             else f"Set RUNCOMFY_MODEL_API_BASE={known}, or choose another --out."
         )
         raise UsageError(f"{options.out} holds a batch that was run against {_spoken(known)}, not {_spoken(wanted)}", hint)
-    return _Service(wanted, secrets.token_hex(16) if simulator is not None else environment.require_token(), simulator)
+    return _Service(wanted, SIMULATOR_TOKEN if simulator is not None else environment.require_token(), simulator)
 
 
 def _spoken(service: str) -> str:

@@ -66,6 +66,7 @@ class Batch:
             allow_hosts=tuple(allow_hosts),
         )
         self._stopper = Stopper()
+        self._running: asyncio.Future[Outcome] | None = None
         self.report: Report | None = None
         """The account of the batch; None until a run of it has ended."""
 
@@ -78,7 +79,10 @@ class Batch:
         return (await self._run([])).report
 
     def stop(self) -> None:
-        """Submit nothing more, take back what is queued, wait for what runs; called once more, leave at once. The batch can be run again."""
+        """Submit nothing more, take back what is queued, wait for what runs; called once more, leave at once. The batch can be run again.
+
+        Safe from any thread. A stop that comes before a run holds for that run.
+        """
         self._stopper.stop(ExitReason.INTERRUPTED)
 
     async def __aiter__(self) -> AsyncIterator[ResultRow]:
@@ -92,18 +96,32 @@ class Batch:
             await running
         finally:
             if not running.done():
-                self.stop()
-                self.stop()
+                running.cancel()
                 await asyncio.wait([running])
 
     async def _run(self, observers: list[_EndedRows]) -> Outcome:
-        self._stopper = Stopper()
+        """Run it in a task of its own: whoever is cancelled while waiting for it leaves no POST without its answer."""
+        if self._running is not None:
+            await self._leave(self._running)
+            self._stopper = Stopper()
         environment = Environment.read(os.environ, Path.home())
-        outcome = await run_batch(self._options, environment, view=NoView(), observers=observers, stopper=self._stopper)
+        batch = run_batch(self._options, environment, view=NoView(), observers=observers, stopper=self._stopper)
+        self._running = asyncio.ensure_future(batch)
+        try:
+            outcome = await asyncio.shield(self._running)
+        except asyncio.CancelledError:
+            await self._leave(self._running)
+            raise
         self.report = outcome.report
-        if outcome.trouble and outcome.report.exit_reason is not None:
+        if outcome.trouble:
             raise BatcherError(outcome.trouble, "What was paid for is kept: run the batch again to go on.")
         return outcome
+
+    async def _leave(self, running: asyncio.Future[Outcome]) -> None:
+        if not running.done():
+            self.stop()
+            self.stop()
+            await asyncio.wait([running])
 
 
 class _EndedRows:

@@ -86,7 +86,7 @@ class Carrier:
         try:
             self._encoded[job.seq] = await self._bodies.encode(job.spec)
         except InputError as error:
-            self._gate.withdrawn()
+            self._gate.withdrawn(job.seq)
             return Refused(Failure(FailureKind.INPUT_CHANGED, error.message, error.remedy), transient=False)
         return Claimed()
 
@@ -178,7 +178,7 @@ class Carrier:
         except DownloadError as error:
             return judge_download(error)
         except OutputError as error:
-            self.trouble = str(error)
+            self.trouble = f"{error.message} {error.remedy}"
             self._course.change(ExitReason.OUTPUT_UNWRITABLE, remote=Mode.COLLECT, download=Mode.STOP)
             return None
         return Saved(tuple(artifacts), self._clock.now() - started)

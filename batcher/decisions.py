@@ -31,6 +31,8 @@ def adopt_requests(requests: Mapping[str, str]) -> Decide:
     """Take the requests, given by row, for those that rows in doubt made. Nothing is adopted unless all can be."""
 
     async def decide(ledger: SqliteLedger, reader: LedgerReader, clock: Clock, settings: RunSettings) -> int:
+        if len(set(requests.values())) < len(requests):
+            raise UsageError("one request is given to two rows", "Two rows cannot have one request.")
         jobs = []
         for row_id, request_id in requests.items():
             job = _named(reader, row_id)
@@ -38,6 +40,8 @@ def adopt_requests(requests: Mapping[str, str]) -> Decide:
                 raise UsageError(f"row {row_id!r} is {job.state}, not in doubt", "Only a row in doubt can adopt a request.")
             if REQUEST_ID.fullmatch(request_id) is None:
                 raise UsageError(f"{request_id!r} is not a request id", "It is made of letters, digits, - and _.")
+            if (owner := reader.row_of_request(request_id)) is not None:
+                raise UsageError(f"the request {request_id} is that of row {owner!r}", "Two rows cannot have one request.")
             jobs.append((job, Adopt(request_id)))
         for job, event in jobs:
             await _apply(ledger, job, event, clock, settings)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import random
 from collections import deque
 from collections.abc import Callable, Coroutine
@@ -82,8 +83,8 @@ class Engine:
         )  # fmt: skip
         self._lanes = {Lane.REMOTE: _LaneState(settings.concurrency), Lane.DOWNLOAD: _LaneState(settings.downloads)}
         self._held: set[int] = set()
-        self._carries: set[asyncio.Task[None]] = set()
-        self._posting: set[asyncio.Task[None]] = set()
+        self._carries: set[asyncio.Task[Any]] = set()
+        self._posting: set[asyncio.Task[Any]] = set()
         self._wake = asyncio.Event()
         self._interrupts = 0
         self._flushed_at = clock.now()
@@ -162,19 +163,23 @@ class Engine:
                 due = await self._ledger.next_due(lane, mode, now)
                 state.look_at = float("inf") if due is None else due
         while state.ready and state.carried < state.limit:
+            job = state.ready.popleft()
             state.carried += 1
-            task = tasks.create_task(self._carry_and_hand_on(state.ready.popleft(), lane))
+            task = tasks.create_task(self._carry(job, lane))
             self._carries.add(task)
-            task.add_done_callback(self._carries.discard)
+            # Not in the task itself: one that is cancelled before it began would never get there.
+            task.add_done_callback(functools.partial(self._carried, job, lane))
 
-    async def _carry_and_hand_on(self, job: Job, lane: Lane) -> None:
-        try:
-            job = await self._carry(job, lane)
-        finally:
-            self._carrier.release(job)
-            self._lanes[lane].carried -= 1
-            self._held.discard(job.seq)
-            self._wake.set()
+    def _carried(self, job: Job, lane: Lane, task: asyncio.Task[Job]) -> None:
+        """A slot is free again; the row that was in it goes to the other lane, or waits for its time, if it is not at its end."""
+        self._carries.discard(task)
+        self._carrier.release(job)
+        self._lanes[lane].carried -= 1
+        self._held.discard(job.seq)
+        self._wake.set()
+        if task.cancelled() or task.exception() is not None:
+            return
+        job = task.result()
         to = lifecycle.lane_of(job.state)
         if to is None:
             return

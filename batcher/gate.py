@@ -52,6 +52,8 @@ class SubmitGate:
         self._bucket = TokenBucket(settings.submits_per_s, burst=max(1.0, settings.submits_per_s or 1.0))
         self._cool_down = CoolDown()
         self._throttled = 0
+        self._on_trial: int | None = None
+        """The row that probed the service last, and so may be the one that submits on trial."""
         self.breaker = Breaker()
 
     async def enter(self, seq: int) -> bool:
@@ -63,7 +65,7 @@ class SubmitGate:
                     await self._clock.wait(self._freed, RECHECK_S)
                 elif (wait_s := self._wait_s()) > 0:
                     await self._course.pause(wait_s)
-                elif await self._may_pass():
+                elif await self._may_pass(seq):
                     if self._course.mode(Lane.REMOTE) is not Mode.RUN:
                         self.breaker.withdrawn()
                         break
@@ -99,16 +101,17 @@ class SubmitGate:
             own_s = min(THROTTLED_MAX_S, THROTTLED_S * 2.0 ** min(max(self._throttled - 1, 0), 16))
             self._cool_down.extend(now + (own_s if error.retry_after_s is None else error.retry_after_s))
 
-    def withdrawn(self) -> None:
-        """A row that entered did not submit after all."""
-        self.breaker.withdrawn()
+    def withdrawn(self, seq: int) -> None:
+        """Row `seq`, which entered, did not submit after all."""
+        if seq == self._on_trial:
+            self.breaker.withdrawn()
 
     def _wait_s(self) -> float:
         now = self._clock.now()
         congested_s = RECHECK_S if self._is_congested() else 0.0
         return max(congested_s, self._cool_down.wait_s(now), self._bucket.wait_s(now))
 
-    async def _may_pass(self) -> bool:
+    async def _may_pass(self, seq: int) -> bool:
         now = self._clock.now()
         if self.breaker.opened_at is not None and now - self.breaker.opened_at > self._settings.outage_s:
             self._course.change(ExitReason.SERVICE_UNAVAILABLE, remote=Mode.COLLECT)
@@ -120,6 +123,7 @@ class SubmitGate:
                 await self._course.pause(self.breaker.wait_s(now))
                 return False
             case Breaker.Verdict.PROBE:
+                self._on_trial = seq
                 return await self._pass_on_trial()
 
     async def _pass_on_trial(self) -> bool:

@@ -58,8 +58,11 @@ class Command(StrEnum):
     FETCH = "fetch"
 
 
-UNREADS = 400
-"""How many polls in a row may bring no answer: hours, so that an outage that the batch waits out does not end rows one by one."""
+UNREADS = 20
+"""How many polls in a row bring no answer before a row that is past its time is given up."""
+
+REREAD_EVERY = 2
+"""After so many broken downloads in a row the result is read again: its links may have changed, as they do when they expire."""
 
 STALLED_REMEDY = "Its id is kept: `batcher retry DIR --failed` asks for its result again before anything is paid."
 
@@ -146,14 +149,18 @@ def _submitted(job: Job, request_id: str, now: float) -> Job:
 
 def _claimed(job: Job, event: Claimed, now: float, jitter: float, settings: RunSettings) -> Job:
     earlier_cost_usd = job.earlier_cost_usd + (job.cost_usd or 0.0)
-    unpriced = job.unpriced + (job.attempts > 0 and job.cost_usd is None)
-    return replace(
-        job, state=State.SUBMITTING, attempts=job.attempts + 1, request_id=None, cost_usd=None, earlier_cost_usd=earlier_cost_usd, unpriced=unpriced,
-    )  # fmt: skip
+    return replace(job, state=State.SUBMITTING, attempts=job.attempts + 1, request_id=None, cost_usd=None, earlier_cost_usd=earlier_cost_usd)
+
+
+def _priced(job: Job, cost_usd: float | None) -> Job:
+    """The row where the service says, or does not say, what its current request cost."""
+    if cost_usd is None:
+        return job
+    return replace(job, cost_usd=cost_usd, unpriced=max(0, job.unpriced - 1) if job.cost_usd is None else job.unpriced)
 
 
 def _accepted(job: Job, event: Accepted, now: float, jitter: float, settings: RunSettings) -> Job:
-    return _submitted(job, event.request_id, now)
+    return replace(_submitted(job, event.request_id, now), unpriced=job.unpriced + 1)
 
 
 def _unfit(job: Job, event: Refused, now: float, jitter: float, settings: RunSettings) -> Job:
@@ -170,7 +177,7 @@ def _refused(job: Job, event: Refused, now: float, jitter: float, settings: RunS
 
 
 def _lost(job: Job, event: Lost, now: float, jitter: float, settings: RunSettings) -> Job:
-    return replace(job, state=State.IN_DOUBT, failure=event.failure, ended_at=now)
+    return replace(job, state=State.IN_DOUBT, failure=event.failure, ended_at=now, unpriced=job.unpriced + 1)
 
 
 def _running(job: Job, event: Running, now: float, jitter: float, settings: RunSettings) -> Job:
@@ -186,19 +193,21 @@ def _unread(job: Job, event: Unread, now: float, jitter: float, settings: RunSet
     not_before = job.not_before if event.retry_after_s is None else max(job.not_before, now + event.retry_after_s)
     failures, denials = job.poll_failures + 1, job.denials + event.denied
     unread = replace(job, polls=job.polls + 1, poll_failures=failures, denials=denials, not_before=not_before)
-    return unread if failures < UNREADS else _fail(unread, Failure(FailureKind.STALLED, event.failure.message, STALLED_REMEDY), now)
+    if failures < UNREADS or now - (job.submitted_at or now) <= settings.job_timeout_s:
+        return unread
+    return _fail(unread, Failure(FailureKind.STALLED, event.failure.message, STALLED_REMEDY), now)
 
 
 def _produced(job: Job, event: Produced, now: float, jitter: float, settings: RunSettings) -> Job:
     return replace(
-        job, state=State.PRODUCED, outputs=event.outputs, cost_usd=job.cost_usd if event.cost_usd is None else event.cost_usd,
-        produced_at=job.produced_at or now, started_at=job.started_at or now, queued=False, queue_position=None, not_before=0.0,
-        polls=job.polls + 1, poll_failures=0, denials=0, cancel=None,
+        _priced(job, event.cost_usd), state=State.PRODUCED, outputs=event.outputs, produced_at=job.produced_at or now,
+        started_at=job.started_at or now, queued=False, queue_position=None, not_before=0.0, polls=job.polls + 1, poll_failures=0, denials=0,
+        cancel=None,
     )  # fmt: skip
 
 
 def _died(job: Job, event: Died, now: float, jitter: float, settings: RunSettings) -> Job:
-    dead = replace(job, cost_usd=job.cost_usd if event.cost_usd is None else event.cost_usd, polls=job.polls + 1)
+    dead = replace(_priced(job, event.cost_usd), polls=job.polls + 1)
     if event.transient and dead.attempts <= settings.regenerations:
         wait = backoff_s(dead.attempts, jitter, settings.backoff_base_s, settings.backoff_ceiling_s)
         return _plan(dead, event.failure, now + wait)
@@ -211,7 +220,7 @@ def _cancel_asked(job: Job, event: CancelAsked, now: float, jitter: float, setti
 
 def _cancelled(job: Job, event: Cancelled, now: float, jitter: float, settings: RunSettings) -> Job:
     if job.cancel is CancelWish.WITHDRAW:
-        return replace(_plan(job), attempts=max(0, job.attempts - 1))
+        return replace(_plan(job), attempts=max(0, job.attempts - 1), unpriced=max(0, job.unpriced - (job.cost_usd is None)))
     failure = Failure(FailureKind.CANCELLED, "the request was cancelled", "`batcher retry DIR --cancelled` submits it again.")
     return replace(job, state=State.CANCELLED, failure=failure, ended_at=now, cancel=None)
 
@@ -229,7 +238,12 @@ def _broken(job: Job, event: Broken, now: float, jitter: float, settings: RunSet
     if not event.transient or broken.fetches >= settings.download_attempts:
         return _fail(broken, event.failure, now)
     wait = backoff_s(broken.fetches, jitter, settings.backoff_base_s, settings.backoff_ceiling_s)
-    return replace(broken, not_before=now + max(wait, event.retry_after_s or 0.0))
+    later = replace(broken, not_before=now + max(wait, event.retry_after_s or 0.0))
+    return later if broken.fetches % REREAD_EVERY else _reread(later)
+
+
+def _reread(job: Job) -> Job:
+    return replace(job, state=State.SUBMITTED, outputs=(), polls=0)
 
 
 def _expired(job: Job, event: Expired, now: float, jitter: float, settings: RunSettings) -> Job:
@@ -237,7 +251,7 @@ def _expired(job: Job, event: Expired, now: float, jitter: float, settings: RunS
     if expired.fetches >= settings.download_attempts:
         return _fail(expired, event.failure, now)
     wait = backoff_s(expired.fetches, jitter, settings.backoff_base_s, settings.backoff_ceiling_s)
-    return replace(expired, state=State.SUBMITTED, outputs=(), not_before=now + wait, polls=0)
+    return _reread(replace(expired, not_before=now + wait))
 
 
 def _retry(job: Job, event: Retry, now: float, jitter: float, settings: RunSettings) -> Job:

@@ -208,8 +208,8 @@ class Job:
 
     `attempts` counts submissions that may have been charged, `refusals` submits that were refused since, `fetches` broken downloads of the current
     result. `queued` tells what the last poll said: True in the queue, False running, None not asked yet. `cost_usd` is what the current request cost,
-    as far as known, `earlier_cost_usd` what the row's earlier requests did, `unpriced` of which nobody
-    knows what they cost. `poll_failures` counts polls without an answer since the last one,
+    as far as known, `earlier_cost_usd` what the row's earlier requests did; `unpriced` counts those of all of them, lost ones included, of which
+    nobody knows what they cost. `poll_failures` counts polls without an answer since the last one,
     `denials` those of them that denied that there is such a request; both only while the process lives. `position` is the row's place in the batch,
     from 1.
     """

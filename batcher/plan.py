@@ -163,6 +163,10 @@ def fingerprint(model: str, body: Json) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
+def _article(noun: str) -> str:
+    return f"an {noun}" if noun[0] in "aeiou" else f"a {noun}"
+
+
 def _first_media_field(typed: type[ModelInput]) -> str | None:
     return next((name for name, info in typed.model_fields.items() if "ImageRef" in repr(info.annotation)), None)
 
@@ -216,7 +220,8 @@ class _Body:
     def _media(self, ref: MediaRef, path: tuple[str, ...]) -> Json:
         text = str(ref)
         if text.startswith("data:"):
-            return text
+            fits = ref.media == MediaRef.media or text.startswith(f"data:{ref.media}/")
+            return text if fits else self._problem(path, text, f"{text[:40]!r} is not a data URI of {_article(ref.media)}")
         try:
             parts = urlsplit(text)
         except ValueError:

@@ -21,7 +21,8 @@ from typing import Any, Union
 import typer
 from pydantic import BaseModel
 
-from batcher import cli, settings
+from batcher import settings
+from batcher.cli.commands import app
 from batcher.definition import Definition, ModelInput
 from batcher.discovery import Definitions
 from batcher.manifest import Head
@@ -74,7 +75,7 @@ def commands() -> Iterator[str]:
     yield ""
     yield "`batcher COMMAND --help` shows the same on the terminal; `batcher --install-completion` sets up completion for your shell."
     yield "Exit codes are in [exit-codes.md](exit-codes.md)."
-    group: Any = typer.main.get_command(cli.app)
+    group: Any = typer.main.get_command(app)
     for panel in dict.fromkeys(command.rich_help_panel for command in group.commands.values()):
         yield from ("", f"## {panel}")
         for name, command in group.commands.items():

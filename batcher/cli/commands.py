@@ -38,11 +38,12 @@ from batcher.cli.options import (
     SpeedOption,
     opener_of,
     pace_of,
-    pair,
+    pairs,
     simulator_of,
 )
 from batcher.cli.running import environment, run_and_report, until_signalled, wait_for
 from batcher.cli.speaking import complain, console_for, count_rows, plan_lines, summarise
+from batcher.cli.streams import make_streams_patient
 from batcher.errors import BatcherError, UsageError
 from batcher.model import Mode, State
 from batcher.version import VERSION
@@ -179,7 +180,7 @@ def retry(
 
     decisions = []
     if adopt:
-        decisions.append(adopt_requests(dict(pair(text, "ROW=REQUEST_ID") for text in adopt)))
+        decisions.append(adopt_requests(pairs(adopt, "ROW=REQUEST_ID")))
     if in_doubt is not None:
         decisions.append(resolve_doubt(resubmit=in_doubt is Doubt.RESUBMIT, row_ids=row))
     states = [state for state, wanted in ((State.FAILED, failed), (State.CANCELLED, cancelled)) if wanted]
@@ -333,6 +334,7 @@ def init(
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line, and exit with one of the codes of `docs/reference/exit-codes.md`."""
     warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")  # remarks on damaged EXIF data, which decoding does not need
+    make_streams_patient()
     try:
         app(args=list(arguments) if arguments is not None else None)
     except BatcherError as error:

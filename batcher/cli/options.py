@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -68,18 +69,23 @@ def opener_of(
         format=format_,
         job=job,
         model=model,
-        settings=dict(pair(text, "KEY=VALUE") for text in settings or ()),
+        settings=pairs(settings or (), "KEY=VALUE"),
         image_fields=tuple(image_fields or ()),
         extra_fields=tuple(extra_fields or ()),
     )
 
 
-def pair(text: str, shape: str) -> tuple[str, str]:
-    """`NAME=VALUE` in two. `shape` is what a message calls it. Raises `UsageError`."""
-    name, equals, value = text.partition("=")
-    if not equals or not name.strip():
-        raise UsageError(f"{text!r} is not {shape}")
-    return name.strip(), value
+def pairs(texts: Sequence[str], shape: str) -> dict[str, str]:
+    """Each `NAME=VALUE` of `texts`. `shape` is what a message calls it. Raises `UsageError`, also for a name that is given twice."""
+    values: dict[str, str] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not name.strip():
+            raise UsageError(f"{text!r} is not {shape}")
+        if name.strip() in values:
+            raise UsageError(f"{name.strip()} is given twice: {shape} names each once")
+        values[name.strip()] = value
+    return values
 
 
 def pace_of(

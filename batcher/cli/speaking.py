@@ -31,12 +31,7 @@ def console_for(*, stderr: bool = False) -> Console:
     """Where to write; obeys NO_COLOR and the kind of terminal."""
     from rich.console import Console
 
-    class PatientConsole(Console):
-        def on_broken_pipe(self) -> None:
-            """Whoever read along has left: that is no reason to leave the batch."""
-            self.quiet = True
-
-    return PatientConsole(stderr=stderr)
+    return Console(stderr=stderr)
 
 
 def summarise(report: Report, out: Path, console: Console) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -32,12 +33,15 @@ def summary_lines(report: Report, out: Path) -> Iterator[str]:
         example = group.examples[0]
         yield f"  {group.rows} × {group.kind.replace('_', ' ')}, such as {example.id}: {example.message}"
         if example.remedy:
-            yield f"    {example.remedy.replace('DIR', str(out))}"
+            yield f"    {example.remedy.replace('DIR', shlex.quote(str(out)))}"
+    if report.files_missing:
+        missing = "1 file is" if report.files_missing == 1 else f"{report.files_missing} files are"
+        yield f"{missing} missing in {out / 'results'}, or not as it was saved: results.jsonl names every file."
     if counts.done:
         yield f"Pictures: {out / 'results'}"
     yield f"Report:   {out / FILES['report']}, row by row in {out / FILES['results']}"
     if counts.open:
-        yield f"Go on with: batcher resume {out}"
+        yield f"Go on with: batcher resume {shlex.quote(str(out))}"
 
 
 __all__ = ["summary_lines"]

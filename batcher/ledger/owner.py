@@ -35,7 +35,8 @@ class Owner:
     def __init__(self, folder: Path) -> None:
         path = folder / self.FILE
         try:
-            self._file = path.open("a+", encoding="utf-8")
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600)
+            self._file = os.fdopen(descriptor, "r+", encoding="utf-8")
         except OSError as error:
             raise OutputError(f"{path}: cannot be written: {error.strerror}", "Choose an --out folder that can be written.") from error
         try:

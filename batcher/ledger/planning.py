@@ -76,6 +76,8 @@ class PlanWriter:
 
     def _reuse(self, spec: JobSpec, known: sqlite3.Row) -> None:
         seq = known["seq"]
+        if known["state"] == State.DONE:  # its files are there under the name that they were given
+            spec = replace(spec, stem=known["stem"])
         *_, stem, row_fields, axes, inputs, source = spec_values(spec)
         if (stem, row_fields, axes, inputs, source) != tuple(known[name] for name in ("stem", "fields", "axes", "inputs", "source")):
             self._connection.execute(self._sql["describe_spec"], (stem, row_fields, axes, inputs, source, seq))

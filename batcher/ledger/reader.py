@@ -96,6 +96,11 @@ class LedgerReader:
         found = self._execute(f"{self._sql['select_jobs']} {self._sql['where_row']}", {"row_id": row_id})
         return job_from(found[0]) if found else None
 
+    def row_of_request(self, request_id: str) -> str | None:
+        """The row whose request that is, if it is one of the batch's. Looks at every row."""
+        found = self._execute(self._sql["select_row_of_request"], (request_id,))
+        return str(found[0][0]) if found else None
+
     def events(self, seq: int) -> list[tuple[float, str, Mapping[str, Any]]]:
         """Everything that happened to a row: time, name of the event, its details."""
         rows = self._execute(self._sql["select_events"], (seq,))

@@ -13,6 +13,8 @@ from typing import Any, Protocol, TypeVar
 from batcher.errors import BatcherError, LedgerError
 
 T = TypeVar("T")
+DAMAGE_REMEDY = "Nothing more is submitted. If the disk is full, make room and resume; keep the ledger, it holds the ids of what was paid for."
+
 BATCH_MAX = 1024
 """The most tasks in one transaction: bounds how long the first of them waits."""
 
@@ -61,7 +63,7 @@ class _Transactions:
             undone = self._roll_back()
             if alone and undone and isinstance(error, BatcherError):
                 raise
-            self.broken = LedgerError(f"the ledger cannot be written: {error}", "Nothing more is submitted. See that the disk has room, then resume.")
+            self.broken = LedgerError(f"the ledger cannot be written: {error}", DAMAGE_REMEDY)
             raise self.broken from error
         return results
 

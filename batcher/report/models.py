@@ -129,6 +129,7 @@ class Report(_Record):
     cost_usd: float = Field(description="Of all rows, as far as known.")
     cost_unknown_rows: int = Field(description="Rows with a request, lost ones included, of which nobody knows what it cost.")
     throughput: Throughput
+    files_missing: int = Field(description="Files of rows that are done that are not in the output folder, or not of their size.")
     timings: dict[str, Spread] = Field(description="queued_s, running_s and download_s over the rows that are done.")
     failures: list[FailureGroup] = Field(description="Of failed, cancelled and doubtful rows; most frequent first.")
     requests: Requests

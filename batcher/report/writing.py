@@ -15,7 +15,7 @@ from typing import IO, Protocol
 from batcher.errors import LedgerError, OutputError
 from batcher.model import ExitReason, Job, Run, State
 from batcher.ports import LedgerView
-from batcher.report.models import FILES, Counts, FailureExample, FailureGroup, Report, Requests, ResultRow, Spread, Throughput
+from batcher.report.models import FILES, Counts, FailureExample, FailureGroup, Report, Requests, ResultFile, ResultRow, Spread, Throughput
 from batcher.report.rows import result_row
 
 EXAMPLES = 3
@@ -25,7 +25,9 @@ TIMINGS = ("queued_s", "running_s", "download_s")
 class _Account:
     """What the report says about all rows together."""
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.files_missing = 0
         self.states: Counter[State] = Counter()
         self.cost_usd = 0.0
         self.cost_unknown = 0
@@ -35,8 +37,9 @@ class _Account:
     def add(self, job: Job, row: ResultRow) -> None:
         self.states[row.state] += 1
         self.cost_usd += row.cost_usd or 0.0
-        self.cost_unknown += bool(job.unpriced) or (job.cost_usd is None and job.attempts > 0)
+        self.cost_unknown += job.unpriced > 0
         if row.state is State.DONE:
+            self.files_missing += sum(not self._is_there(file) for file in row.files)
             for name, durations in self._durations.items():
                 if (duration := getattr(row.timings, name)) is not None:
                     durations.append(duration)
@@ -45,6 +48,12 @@ class _Account:
             count[0] += 1
             if len(examples) < EXAMPLES:
                 examples.append(FailureExample(id=row.id, message=row.failure.message, remedy=row.failure.remedy))
+
+    def _is_there(self, file: ResultFile) -> bool:
+        try:
+            return (self._folder / file.path).stat().st_size == file.size_bytes
+        except OSError:
+            return False
 
     def counts(self) -> Counts:
         return Counts(
@@ -76,7 +85,7 @@ def write_report(folder: Path, reader: SteadyView, now: float) -> Report:
 
     Raises `OutputError` if they cannot be written, and `LedgerError` if the rows do not add up: every row is accounted for, or nothing is said.
     """
-    account = _Account()
+    account = _Account(folder)
     with reader.snapshot(), _replacing(folder / FILES["results"]) as file:
         for job in reader.jobs():
             row = result_row(job)
@@ -119,6 +128,7 @@ def _report(reader: LedgerView, account: _Account, now: float) -> Report:
         cost_usd=round(account.cost_usd, 6),
         cost_unknown_rows=account.cost_unknown,
         throughput=Throughput(rows_per_s=round(ended / seconds, 3) if ended and seconds > 0 else None, run_s=round(seconds, 3)),
+        files_missing=account.files_missing,
         timings=account.timings(),
         failures=account.failures(),
         requests=Requests(**reader.requests()),

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from typer.main import get_command
 
-from batcher.cli import app
+from batcher.cli.commands import app
 from tests.support.command import REPOSITORY, SAMPLES, report, service
 from tests.support.documents import Reader, blocks
 

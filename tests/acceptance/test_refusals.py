@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.command import SAMPLES, batcher, report, service, status, write_rows
+from tests.support.command import SAMPLES, batcher, environment, report, service, status, write_rows
 
 pytestmark = pytest.mark.acceptance
 
@@ -175,3 +176,40 @@ def test_the_token_is_in_nothing_that_a_run_leaves_behind(tmp_path: Path) -> Non
     assert '"event": "Saved"' in ran.stderr
     left = [ran.stdout, ran.stderr, *(path.read_bytes().decode("latin-1") for path in out.rglob("*") if path.is_file())]
     assert not any(CANARY in text for text in left)
+
+
+@pytest.mark.parametrize("redirect", [">&-", "2>&-", "<&- >&- 2>&-", ">/dev/full", "2>/dev/full", ">/dev/full 2>&1", "| head -c 1"])
+@pytest.mark.skipif(sys.platform == "win32", reason="a shell")
+def test_nobody_listening_is_no_reason_to_stop(tmp_path: Path, redirect: str) -> None:
+    rows = write_rows(tmp_path / "rows.csv", 5)
+    out = tmp_path / "out"
+    command = f"{sys.executable} -m batcher run {rows} --job text_to_image --simulate --latency-s 0 --art plain --out {out} {redirect}"
+    ran = subprocess.run(["sh", "-c", command], env=environment(tmp_path), cwd=tmp_path, timeout=60, check=False, stderr=subprocess.PIPE)
+    assert ran.returncode == 0
+    assert b"Traceback" not in ran.stderr
+    assert report(out)["counts"]["done"] == 5
+
+
+def test_a_folder_that_lost_its_ledger_is_not_paid_for_again(tmp_path: Path) -> None:
+    rows = write_rows(tmp_path / "rows.csv", 3)
+    out = tmp_path / "out"
+    flags = ("--job", "text_to_image", "--simulate", "--latency-s", 0, "--art", "plain", "--out", out)
+    assert batcher("run", rows, *flags, home=tmp_path).returncode == 0
+    for lose in (lambda path: path.write_bytes(b""), lambda path: path.unlink()):
+        lose(out / "ledger.db")
+        refused = batcher("run", rows, *flags, home=tmp_path)
+        assert refused.returncode == 73, refused.stderr
+        assert "not its ledger" in refused.stderr
+
+
+@pytest.mark.parametrize("name", ["ledger.db", "owner.lock", ".simulator"])
+@pytest.mark.skipif(sys.platform == "win32", reason="links")
+def test_a_link_in_the_folder_is_not_followed(tmp_path: Path, name: str) -> None:
+    rows = write_rows(tmp_path / "rows.csv", 3)
+    precious = tmp_path / "precious"
+    precious.write_text("precious", "utf-8")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / name).symlink_to(precious)
+    refused = batcher("run", rows, "--job", "text_to_image", "--simulate", "--out", tmp_path / "out", home=tmp_path)
+    assert refused.returncode == 73, refused.stderr
+    assert precious.read_text("utf-8") == "precious"

@@ -80,7 +80,7 @@ async def test_what_describes_a_row_may_change_without_another_request(book: Boo
     await book.plan(make_spec("a"))
     done = await book.move("a", TO_STATE[State.DONE])
     file = InputFile("/moved/a.png", "cd" * 32, 5, "image/png")
-    described = replace(make_spec("a"), stem="deep/er", fields={"scene": "x"}, axes={"n": "1"}, where="other.csv:9", inputs=(file,))
+    described = replace(make_spec("a"), fields={"scene": "x"}, axes={"n": "1"}, where="other.csv:9", inputs=(file,))
     assert await book.plan(described) == PlanSummary(total=1, reused=1)
     job = await book.row("a")
     assert job == replace(done, spec=described)
@@ -100,6 +100,15 @@ async def test_a_row_that_changed_is_planned_again_and_remembers_what_it_cost(bo
     earlier = 0.08 if state in (State.DONE, State.FAILED) else 0.0
     assert await book.row("a") == Job(before.seq, changed, earlier_cost_usd=earlier, unpriced=state is State.CANCELLED, position=1)
     await book.tallies_match_the_rows()
+
+
+async def test_files_that_are_there_keep_their_name_when_the_pattern_changes(book: Book) -> None:
+    await book.plan(make_spec("a"))
+    await book.move("a", TO_STATE[State.DONE])
+    await book.plan(replace(make_spec("a"), stem="x"))
+    assert (await book.row("a")).spec.stem == "a"
+    (problem,) = await problems_of(book, replace(make_spec("a"), stem="x"), replace(make_spec("c"), stem="A"))
+    assert "would write the same file" in problem.message
 
 
 @pytest.mark.parametrize("state", UNDER_WAY)

@@ -76,6 +76,8 @@ async def test_only_the_rows_that_are_named(book: Book) -> None:
         (adopt_requests({"doubt1": "req-9", "doubt2": "../etc"}), "'../etc' is not a request id"),
         (adopt_requests({"doubt1": "req-9", "doubt2": ""}), "'' is not a request id"),
         (adopt_requests({"doubt1": "req-9", "doubt2": "a\n"}), "is not a request id"),
+        (adopt_requests({"doubt1": "req-9", "doubt2": "req-9"}), "one request is given to two rows"),
+        (adopt_requests({"doubt1": "req-9", "doubt2": "r-stalled"}), "the request r-stalled is that of row 'stalled'"),
     ],
 )
 async def test_a_decision_that_cannot_be_carried_out_whole_changes_nothing(book: Book, decide: Decide, message: str) -> None:

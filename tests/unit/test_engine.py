@@ -376,3 +376,22 @@ def test_several_outputs_never_take_the_name_of_another_row() -> None:
         assert saved == {"mug": ["results/mug-1.png", f"results/mug-2-{fingerprint}.png", "results/mug-3.png"], "Mug-2": ["results/Mug-2.png"]}
 
     run_virtual(main())
+
+
+def test_a_row_whose_turn_had_not_begun_when_the_batch_was_left_keeps_nobody_waiting() -> None:
+    async def main() -> None:
+        world = World(settings=RunSettings(concurrency=50), service_s=lambda rng: 100.0)
+        await world.plan(100)
+        engine = world.engine()
+        claimable, loop = world.ledger.claimable, asyncio.get_running_loop()
+
+        async def interrupting(*args: object) -> object:
+            rows = await claimable(*args)  # type: ignore[arg-type]
+            loop.call_soon(engine.interrupt, ExitReason.INTERRUPTED)
+            loop.call_soon(engine.interrupt, ExitReason.INTERRUPTED)
+            return rows
+
+        world.ledger.claimable = interrupting  # type: ignore[method-assign,assignment]
+        assert await asyncio.wait_for(engine.run(), 1000) is ExitReason.INTERRUPTED
+
+    run_virtual(main())

@@ -189,7 +189,7 @@ def test_a_row_on_trial_that_does_not_submit_after_all_leaves_the_trial_to_the_n
     async def main(street: Street) -> None:
         await street.break_down()
         assert await street.enter(10)
-        street.gate.withdrawn()
+        street.gate.withdrawn(10)
         street.gate.leave(10)
         assert await street.enter(11)
         assert street.probes == [2.0, 2.0]

@@ -283,6 +283,22 @@ def test_costs_of_several_attempts_add_up() -> None:
     assert job.total_cost_usd == pytest.approx(0.7)
 
 
+def test_requests_whose_cost_nobody_knows_are_counted_once_each() -> None:
+    settings = RunSettings(regenerations=9)
+    died, refused = Died(REASON, transient=True), Refused(REASON, transient=True)
+    job = after(JOBS[PLANNED], Claimed(), refused, Claimed(), Accepted("r1"), settings=settings)
+    assert job.unpriced == 1
+    job = after(job, replace(died, cost_usd=0.1), Claimed(), refused, Claimed(), refused, Claimed(), settings=settings)
+    assert job.unpriced == 0
+    job = after(job, Lost(REASON), Resubmit(), Claimed(), refused, Claimed(), Accepted("r3"), settings=settings)
+    assert job.unpriced == 2
+    job = after(job, died, Claimed(), Accepted("r4"), CancelAsked(CancelWish.WITHDRAW), Cancelled(), settings=settings)
+    assert job.unpriced == 2
+    job = after(job, Claimed(), Lost(REASON), Adopt("r5"), Produced(("u",), 0.2), Expired(REASON), Produced(("u",), 0.3), settings=settings)
+    assert job.unpriced == 2
+    assert job.total_cost_usd == pytest.approx(0.4)
+
+
 def test_nothing_known_of_the_cost_is_not_zero() -> None:
     assert JOBS[PLANNED].total_cost_usd is None
     assert replace(JOBS[PLANNED], cost_usd=0.0).total_cost_usd == 0.0
@@ -333,9 +349,19 @@ def test_broken_downloads_wait_longer_each_time_and_end_as_failed_never_as_anoth
     job = JOBS[PRODUCED]
     for n in range(1, SETTINGS.download_attempts):
         job = after(job, Broken(REASON, transient=True), jitter=1.0)
-        assert (job.state, job.fetches, job.attempts, job.not_before) == (PRODUCED, n, 1, NOW + min(60.0, 0.5 * 2 ** (n - 1)))
+        assert (job.fetches, job.attempts, job.request_id, job.not_before) == (n, 1, "r1", NOW + min(60.0, 0.5 * 2 ** (n - 1)))
+        if job.state is SUBMITTED:
+            job = after(job, Produced(("https://x/new",)))
     job = after(job, Broken(REASON, transient=True))
     assert (job.state, job.fetches, job.attempts, job.request_id) == (FAILED, SETTINGS.download_attempts, 1, "r1")
+
+
+def test_after_every_second_broken_download_the_result_is_read_again_since_its_links_may_have_changed() -> None:
+    once = after(JOBS[PRODUCED], Broken(REASON, transient=True))
+    assert (once.state, once.outputs) == (PRODUCED, JOBS[PRODUCED].outputs)
+    twice = after(once, Broken(REASON, transient=True, retry_after_s=30.0))
+    assert (twice.state, twice.outputs, twice.fetches, twice.not_before) == (SUBMITTED, (), 2, NOW + 30.0)
+    assert twice.failure == REASON
 
 
 def test_the_wait_of_a_download_is_at_least_what_the_host_asks_for() -> None:
@@ -400,7 +426,9 @@ PRICED: list[Event] = [Produced(("u",), 0.08), Died(REASON, transient=True, cost
 )
 def test_nothing_is_paid_for_twice_whatever_happens(choices: list[tuple[int, float, float]], regenerations: int) -> None:
     settings = RunSettings(regenerations=regenerations)
-    job, now, spent, current = JOBS[PLANNED], NOW, 0.0, 0.0
+    job, now = JOBS[PLANNED], NOW
+    costs: list[float | None] = []  # of every request that may have been charged
+    withdrawn_usd = 0.0
     accepted_before, may_submit_again = False, False
     for number, jitter, passed in choices:
         now += passed
@@ -415,11 +443,15 @@ def test_nothing_is_paid_for_twice_whatever_happens(choices: list[tuple[int, flo
         if isinstance(event, Accepted):
             assert may_submit_again or not accepted_before
             accepted_before, may_submit_again = True, False
-        if isinstance(event, Claimed):
-            spent, current = spent + current, 0.0
+        if isinstance(event, (Accepted, Lost)):
+            costs.append(None)
+        elif withdrawn:
+            withdrawn_usd += costs.pop() or 0.0
         elif isinstance(event, (Produced, Died)) and event.cost_usd is not None:
-            current = event.cost_usd
-        assert (job.total_cost_usd or 0.0) == pytest.approx(spent + current)
+            costs[-1] = event.cost_usd
+        assert (job.total_cost_usd or 0.0) == pytest.approx(withdrawn_usd + sum(cost or 0.0 for cost in costs))
+        assert job.unpriced == sum(cost is None for cost in costs)
+        assert job.attempts - (job.state is SUBMITTING) == len(costs)
         assert min(job.attempts, job.refusals, job.fetches, job.polls, job.poll_failures) >= 0
         assert job.fetches <= settings.download_attempts
         assert (job.ended_at is not None) == (not job.state.is_open)

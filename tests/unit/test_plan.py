@@ -246,6 +246,13 @@ def test_what_cannot_be_sent_is_a_problem_with_its_place(desk: Desk, image: str,
     assert (problem.where, problem.field) == (Where("rows", 1), "image")
 
 
+@pytest.mark.parametrize("uri", ["data:video/mp4;base64,AA==", "data:text/html,x", "data:,x"])
+def test_a_data_uri_of_something_else_than_a_picture(desk: Desk, uri: str) -> None:
+    problem = desk.problem(REPLACE, image=uri, background="b")
+    assert problem.field == "image"
+    assert "is not a data URI of an image" in problem.message
+
+
 @pytest.mark.parametrize("head", [RAW, {"job": "raw"}])
 def test_fields_of_an_unknown_model_that_hold_pictures_are_declared(desk: Desk, head: dict[str, str]) -> None:
     desk.picture("a.png")

@@ -79,6 +79,17 @@ async def test_every_row_is_accounted_for(book: Book, tmp_path: Path) -> None:
     assert Report.model_validate_json((tmp_path / FILES["report"]).read_bytes()) == report
 
 
+async def test_files_that_are_not_there_or_not_whole_are_counted(book: Book, tmp_path: Path) -> None:
+    await fill(book)
+    assert written(book).files_missing == 2
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "done1.png").write_bytes(b"x" * FILE.size_bytes)
+    (tmp_path / "results" / "done2.png").write_bytes(b"x")
+    assert written(book).files_missing == 1
+    (tmp_path / "results" / "done2.png").write_bytes(b"x" * FILE.size_bytes)
+    assert written(book).files_missing == 0
+
+
 async def test_failures_are_grouped_most_frequent_first_with_a_few_examples(book: Book) -> None:
     await fill(book)
     await book.plan(*[job.spec for job in await book.rows()], make_spec("bad5"))

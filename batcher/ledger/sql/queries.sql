@@ -70,8 +70,7 @@ UPDATE jobs SET position = ?, listed = 1 WHERE seq = ?
 UPDATE jobs
 SET position = ?, listed = 1, state = 'planned', attempts = 0, refusals = 0, fetches = 0, request_id = NULL, queued = NULL, queue_position = NULL,
     not_before = 0, submitted_at = NULL, started_at = NULL, produced_at = NULL, ended_at = NULL, download_s = NULL, outputs = NULL,
-    artifacts = NULL, unpriced = unpriced + (attempts > 0 AND cost_usd IS NULL),
-    earlier_cost_usd = earlier_cost_usd + coalesce(cost_usd, 0), cost_usd = NULL, failure = NULL, cancel = NULL,
+    artifacts = NULL, earlier_cost_usd = earlier_cost_usd + coalesce(cost_usd, 0), cost_usd = NULL, failure = NULL, cancel = NULL,
     cancel_refused = 0, polls = 0, poll_failures = 0
 WHERE seq = ?
 
@@ -129,6 +128,9 @@ INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET valu
 
 -- name: select_meta
 SELECT key, value FROM meta
+
+-- name: select_row_of_request
+SELECT s.row_id FROM jobs AS j JOIN specs AS s USING (seq) WHERE j.request_id = ? LIMIT 1
 
 -- name: select_events
 SELECT at, name, detail FROM events WHERE seq = ? ORDER BY id

@@ -18,7 +18,7 @@ def report(*, done: int = 0, failed: int = 0, cancelled: int = 0, in_doubt: int 
     facts: dict[str, Any] = {
         "name": "shop", "service": "simulator", "rows": done + failed + cancelled + in_doubt + still_open, "counts": counts,
         "started_at": "2027-01-15T08:00:00Z", "finished_at": "2027-01-15T08:00:20Z", "runs": 1, "cost_usd": 0.96, "cost_unknown_rows": 0,
-        "throughput": Throughput(rows_per_s=1.0, run_s=20.0), "timings": {}, "failures": [], "requests": Requests(),
+        "throughput": Throughput(rows_per_s=1.0, run_s=20.0), "files_missing": 0, "timings": {}, "failures": [], "requests": Requests(),
         "exit_reason": ExitReason.COMPLETED,
     }  # fmt: skip
     return Report(**facts | changes)
@@ -70,3 +70,9 @@ def test_every_reason_but_completion_has_words(reason: ExitReason) -> None:
 def test_a_batch_that_was_killed_has_no_reason() -> None:
     first, *_ = summary_lines(report(still_open=1, exit_reason=None), OUT)
     assert first.startswith("0 of 1 rows done")
+
+
+@pytest.mark.parametrize(("missing", "words"), [(1, "1 file is missing"), (3, "3 files are missing")])
+def test_files_that_are_not_there_any_more_are_told(missing: int, words: str) -> None:
+    lines = list(summary_lines(report(done=4, files_missing=missing), OUT))
+    assert lines[1].startswith(words)

@@ -64,7 +64,7 @@ async def test_after_an_error_of_the_database_everything_fails_and_says_why(writ
     with pytest.raises(LedgerError, match="cannot be written: UNIQUE constraint failed") as caught:
         await writer.do(add(1))
     assert isinstance(caught.value.__cause__, sqlite3.IntegrityError)
-    assert "disk has room" in caught.value.remedy
+    assert "If the disk is full" in caught.value.remedy
     for work in (add(2), count):
         with pytest.raises(LedgerError, match="UNIQUE constraint failed"):
             await writer.do(work)
