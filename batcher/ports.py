@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -198,6 +199,10 @@ class Ledger(Protocol):
 
 class LedgerView(Protocol):
     """The memory of a batch, to look at. Every method raises `LedgerError` and nothing else."""
+
+    def snapshot(self) -> AbstractContextManager[None]:
+        """Everything read inside is of one moment, however long it takes."""
+        ...
 
     def counts(self) -> Mapping[State, int]:
         """How many rows are in each state."""

@@ -7,10 +7,10 @@ import secrets
 from array import array
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO
 
 from batcher.errors import LedgerError, OutputError
 from batcher.model import ExitReason, Job, Run, State
@@ -72,15 +72,7 @@ class _Account:
         return sorted(groups, key=lambda group: (-group.rows, group.kind))
 
 
-class SteadyView(LedgerView, Protocol):
-    """A view that can hold still while somebody else goes on writing."""
-
-    def snapshot(self) -> AbstractContextManager[None]:
-        """Everything read inside is of one moment."""
-        ...
-
-
-def write_report(folder: Path, reader: SteadyView, now: float) -> Report:
+def write_report(folder: Path, reader: LedgerView, now: float) -> Report:
     """Write both files into `folder` and return the report.
 
     Raises `OutputError` if they cannot be written, and `LedgerError` if the rows do not add up: every row is accounted for, or nothing is said.
