@@ -118,7 +118,8 @@ class Engine:
         self._interrupts += 1
         loop = asyncio.get_running_loop()
         if self._interrupts == 1:
-            self._notice("Stopping: nothing more is submitted, what is queued is taken back, what runs is waited for. Once more to leave at once.")
+            grace = f"what runs is waited for, at most {self._settings.grace_s:g} s"
+            self._notice(f"Stopping: nothing more is submitted, what is queued is taken back, {grace}. Once more to leave at once.")
             self.course.change(reason, remote=Mode.DRAIN)
             self._wake.set()
             loop.call_later(self._settings.grace_s, self._let_go)

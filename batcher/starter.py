@@ -52,4 +52,5 @@ def starter(job: str, definition: type[Definition], file: str) -> str:
         head={key: example[key] for key in HEAD_KEYS if key in example},
         optional=optional,
         row={key: value for key, value in example.items() if key not in HEAD_KEYS},
+        axis="background" if "background" in example else "prompt",
     )

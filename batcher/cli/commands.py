@@ -328,7 +328,7 @@ def init(
     from batcher.starter import write_starter
 
     write_starter(path, job, force=force)
-    typer.echo(f"{path} is written. Check it with: batcher plan {path}")
+    typer.echo(f"{path} is written. Put in your own pictures and texts, then check it with: batcher plan {path}")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

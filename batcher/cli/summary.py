@@ -28,7 +28,8 @@ def summary_lines(report: Report, out: Path) -> Iterator[str]:
     words = {"failed": counts.failed, "cancelled": counts.cancelled, "in doubt": counts.in_doubt, "still open": counts.open}
     told = [f"{counts.done} of {report.rows} rows done", *(f"{n} {word}" for word, n in words.items() if n)]
     unknown = f", the cost of {report.cost_unknown_rows} not known" if report.cost_unknown_rows else ""
-    yield f"{', '.join(told)}. Cost: {report.cost_usd:.2f} USD{unknown}."
+    simulated = ", simulated: nothing was spent" if report.service == "simulator" else ""
+    yield f"{', '.join(told)}. Cost in all: {report.cost_usd:.2f} USD{unknown}{simulated}."
     for group in report.failures:
         example = group.examples[0]
         yield f"  {group.rows} × {group.kind.replace('_', ' ')}, such as {example.id}: {example.message}"

@@ -65,7 +65,9 @@ def test_what_is_commented_out_is_good_yaml_too(job: str) -> None:
     rest = yaml.safe_load(
         text.replace("\n# matrix", "\nmatrix").replace("\n# run", "\nrun").replace("\n# output", "\noutput").replace("\n#   ", "\n  ")
     )
-    assert rest["matrix"] == {"style": ["watercolour", "photograph"]}
+    [(axis, values)] = rest["matrix"].items()
+    assert axis in definition.example, "an axis that nothing used would be paid for in vain"
+    assert list(values) == ["one", "two"]
     assert (rest["run"], rest["output"]) == ({"concurrency": 64, "regenerations": 0}, {"name": "{id}"})
 
 

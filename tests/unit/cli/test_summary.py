@@ -16,7 +16,7 @@ OUT = Path("out") / "shop"
 def report(*, done: int = 0, failed: int = 0, cancelled: int = 0, in_doubt: int = 0, still_open: int = 0, **changes: Any) -> Report:
     counts = Counts(done=done, failed=failed, cancelled=cancelled, in_doubt=in_doubt, open=still_open)
     facts: dict[str, Any] = {
-        "name": "shop", "service": "simulator", "rows": done + failed + cancelled + in_doubt + still_open, "counts": counts,
+        "name": "shop", "service": "https://model-api.example/v1", "rows": done + failed + cancelled + in_doubt + still_open, "counts": counts,
         "started_at": "2027-01-15T08:00:00Z", "finished_at": "2027-01-15T08:00:20Z", "runs": 1, "cost_usd": 0.96, "cost_unknown_rows": 0,
         "throughput": Throughput(rows_per_s=1.0, run_s=20.0), "files_missing": 0, "timings": {}, "failures": [], "requests": Requests(),
         "exit_reason": ExitReason.COMPLETED,
@@ -26,7 +26,7 @@ def report(*, done: int = 0, failed: int = 0, cancelled: int = 0, in_doubt: int 
 
 def test_a_batch_that_went_well() -> None:
     assert list(summary_lines(report(done=12), OUT)) == [
-        "12 of 12 rows done. Cost: 0.96 USD.",
+        "12 of 12 rows done. Cost in all: 0.96 USD.",
         f"Pictures: {OUT / 'results'}",
         f"Report:   {OUT / 'report.json'}, row by row in {OUT / 'results.jsonl'}",
     ]
@@ -34,7 +34,9 @@ def test_a_batch_that_went_well() -> None:
 
 def test_everything_that_is_not_done_is_told() -> None:
     first, *_ = summary_lines(report(done=1, failed=2, cancelled=3, in_doubt=4, still_open=5, cost_unknown_rows=6), OUT)
-    assert first == "1 of 15 rows done, 2 failed, 3 cancelled, 4 in doubt, 5 still open. Cost: 0.96 USD, the cost of 6 not known."
+    assert first == "1 of 15 rows done, 2 failed, 3 cancelled, 4 in doubt, 5 still open. Cost in all: 0.96 USD, the cost of 6 not known."
+    first, *_ = summary_lines(report(done=1, service="simulator"), OUT)
+    assert first == "1 of 1 rows done. Cost in all: 0.96 USD, simulated: nothing was spent."
 
 
 def test_each_kind_of_failure_comes_with_an_example_and_what_to_do_about_it() -> None:
