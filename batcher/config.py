@@ -8,22 +8,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from batcher.errors import TokenError
-
-DEFAULT_API_BASE = "https://model-api.runcomfy.net/v1"
+from batcher.providers.runcomfy import DEFAULT_BASE
 
 
 @dataclass(frozen=True, slots=True)
 class Environment:
     """Where the service is, and the token for it; None where there is none. `token_problem` says why a token file was of no use."""
 
-    api_base: str = DEFAULT_API_BASE
+    api_base: str = DEFAULT_BASE
     token: str | None = field(default=None, repr=False)
     token_problem: str = ""
 
     @classmethod
     def read(cls, environ: Mapping[str, str], home: Path) -> Environment:
         """`RUNCOMFY_TOKEN`, else `token.json` in the first of the official tool's folders; `RUNCOMFY_MODEL_API_BASE`."""
-        base = environ.get("RUNCOMFY_MODEL_API_BASE", "").strip().rstrip("/") or DEFAULT_API_BASE
+        base = environ.get("RUNCOMFY_MODEL_API_BASE", "").strip().rstrip("/") or DEFAULT_BASE
         token = environ.get("RUNCOMFY_TOKEN", "").strip()
         if token:
             return cls(base, token)

@@ -48,12 +48,11 @@ def _read(file: BinaryIO, at: int, count: int) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class _Element:
-    """A box, chunk or EBML element: `start` to `end` is what is in it. `open_ended` where it does not say how long it is."""
+    """A box, chunk or EBML element: `start` to `end` is what is in it."""
 
     name: bytes
     start: int
     end: int
-    open_ended: bool = False
 
     def within(self, end: int) -> _Element:
         if self.end > end:
@@ -127,7 +126,7 @@ def _ebml_at(file: BinaryIO, at: int, end: int) -> _Element:
         raise MediaError(f"damaged: no element begins at byte {at:,}")
     length = int.from_bytes(head[id_length:start], "big") - (1 << 7 * length_length)
     unknown = length == (1 << 7 * length_length) - 1
-    return _Element(head[:id_length], at + start, end if unknown else at + start + length, open_ended=unknown)
+    return _Element(head[:id_length], at + start, end if unknown else at + start + length)
 
 
 def _check_ebml(file: BinaryIO, size: int) -> tuple[int, int] | None:

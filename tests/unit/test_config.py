@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from batcher.config import DEFAULT_API_BASE, Environment, token_file
+from batcher.config import DEFAULT_BASE, Environment, token_file
 from batcher.errors import TokenError
 
 
@@ -78,9 +78,9 @@ def test_the_token_is_never_shown() -> None:
 @pytest.mark.parametrize(
     ("given", "base"),
     [
-        (None, DEFAULT_API_BASE),
-        ("", DEFAULT_API_BASE),
-        ("  ", DEFAULT_API_BASE),
+        (None, DEFAULT_BASE),
+        ("", DEFAULT_BASE),
+        ("  ", DEFAULT_BASE),
         ("https://other.example/v1/", "https://other.example/v1"),
         (" http://127.0.0.1:8181/v1 ", "http://127.0.0.1:8181/v1"),
     ],
