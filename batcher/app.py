@@ -29,6 +29,7 @@ from batcher.model import ExitReason, JobSpec, Mode, State, Where
 from batcher.observe import Observers, Pulse, SilentView, View, ViewObserver
 from batcher.plan import Planner
 from batcher.ports import Clock, Observer, PlanSummary
+from batcher.providers.http import proxy_for, proxy_hosts
 from batcher.providers.runcomfy import open_runcomfy
 from batcher.report import FILES, Report, write_report
 from batcher.settings import RunSettings
@@ -56,6 +57,7 @@ REASON_CODES = {
     ExitReason.SERVICE_UNAVAILABLE: 69,
     ExitReason.NO_BALANCE: RESUMABLE_CODE,
     ExitReason.OUTPUT_UNWRITABLE: RESUMABLE_CODE,
+    ExitReason.ALL_REFUSED: RESUMABLE_CODE,
     ExitReason.STOPPED_EARLY: RESUMABLE_CODE,
 }
 
@@ -218,6 +220,7 @@ class _OpenBatch:
                 user_agent=f"batcher/{VERSION}",
                 connect_timeout_s=settings.connect_timeout_s,
                 read_timeout_s=settings.read_timeout_s,
+                proxy_hosts=proxy_hosts(),
             )
             await stack.enter_async_context(session)
             provider = await stack.enter_async_context(open_runcomfy(base, self.service.token, settings, clock=self.clock, version=VERSION))
@@ -225,7 +228,9 @@ class _OpenBatch:
                 ledger=self.ledger,
                 provider=provider,
                 bodies=DataUriBodies(),
-                fetcher=HttpFetcher(session, storage, hosts, DownloadLimits(timeout_s=settings.download_timeout_s), now=self.clock.now),
+                fetcher=HttpFetcher(
+                    session, storage, hosts, DownloadLimits(timeout_s=settings.download_timeout_s), now=self.clock.now, proxy_for=proxy_for
+                ),
                 links=Definitions().links,
                 clock=self.clock,
                 rng=random.Random(),

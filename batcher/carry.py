@@ -7,18 +7,24 @@ from collections.abc import Awaitable, Callable
 
 from batcher.course import Course
 from batcher.errors import ApiError, ApiErrorKind, DownloadError, InputError, OutputError
-from batcher.events import Accepted, CancelAsked, Cancelled, Claimed, Died, Event, NotCancellable, Produced, Refused, Running, Saved
+from batcher.events import Accepted, CancelAsked, Cancelled, Claimed, Died, Event, Lost, NotCancellable, Produced, Refused, Running, Saved
 from batcher.gate import SubmitGate
 from batcher.lifecycle import WISHES, Command
 from batcher.model import ExitReason, Failure, FailureKind, Job, Json, Lane, Mode, RequestPhase, RequestResult
-from batcher.pacing import Outage
+from batcher.pacing import FirstSubmits, Outage
 from batcher.polling import wait_s
 from batcher.ports import Clock, Fetcher, Provider, RequestBodies
-from batcher.retry import TROUBLE, judge_download, judge_poll, judge_submit
+from batcher.retry import NOT_YOURS, TROUBLE, judge_download, judge_poll, judge_submit
 from batcher.settings import RunSettings
 
 Links = Callable[[str, Json], tuple[str, ...]]
 """Finds the links to the files in an output: takes the name of the job definition and the output."""
+
+OUTPUTS_MAX = 1000
+"""More files for one row than this are no result but an attack, or an accident."""
+
+WORDS_TOLD = 10
+"""After so many unknown words no more is said of them."""
 
 
 class Carrier:
@@ -41,6 +47,7 @@ class Carrier:
         clock: Clock,
         jitter: Callable[[], float],
         settings: RunSettings,
+        notice: Callable[[str], None],
     ) -> None:
         self._provider = provider
         self._bodies = bodies
@@ -53,6 +60,9 @@ class Carrier:
         self._jitter = jitter
         self._settings = settings
         self._outage = outage
+        self._notice = notice
+        self._first = FirstSubmits(settings.stop_after_refused)
+        self._words: set[str] = set()
         self._encoded: dict[int, bytes] = {}
         self.requests: Counter[str] = Counter()
         self.trouble: str = ""
@@ -92,15 +102,38 @@ class Carrier:
 
     async def _submit(self, job: Job) -> Event:
         self.requests["submits"] += 1
+        number = self._first.sent()
         try:
             request_id = await self._provider.submit(job.spec.model, self._encoded.pop(job.seq))
-        except ApiError as error:
+        except ApiError as refusal:
+            error = await self._of_row_or_token(refusal)
             self._note(error)
             self._gate.failed(error)
-            return judge_submit(error, self._provider.facts)
+            return self._judge_submit(error, number)
         self._outage.answered()
         self._gate.answered()
+        self._first.accepted()
         return Accepted(request_id)
+
+    def _judge_submit(self, error: ApiError, number: int) -> Event:
+        event = judge_submit(error, self._provider.facts)
+        if isinstance(event, Lost) or event.transient:
+            self._first.undecided(number)
+        elif self._first.refused(number):
+            self.trouble = f"The first {self._first.limit} submits were refused, every one, so it may be the same with all rows: {error.message}"
+            self._course.change(ExitReason.ALL_REFUSED, remote=Mode.COLLECT)
+        return event
+
+    async def _of_row_or_token(self, error: ApiError) -> ApiError:
+        """A bare 403 may be about one request or about the token: a free call, for which any good token will do, tells which."""
+        if error.kind is not ApiErrorKind.FORBIDDEN or error.code == NOT_YOURS:
+            return error
+        try:
+            await self._provider.probe()
+        except ApiError as probed:
+            if probed.kind in (ApiErrorKind.FORBIDDEN, ApiErrorKind.TOKEN):
+                return ApiError(ApiErrorKind.TOKEN, f"{error.message} (and so to a question that costs nothing)", status=error.status)
+        return error
 
     async def _poll(self, job: Job) -> Event | None:
         now = self._clock.now()
@@ -117,14 +150,16 @@ class Carrier:
                 case RequestPhase.RUNNING:
                     return Running(False)
                 case RequestPhase.UNKNOWN:
+                    self._tell_of_word(job, status.word)
                     return Running(None)
                 case RequestPhase.CANCELLED:
                     return Cancelled()
                 case RequestPhase.COMPLETED | RequestPhase.FAILED:
                     return await self._read_result(job, request_id, status.phase)
-        except ApiError as error:
-            if error.kind is ApiErrorKind.NOT_READY:
+        except ApiError as failure:
+            if failure.kind is ApiErrorKind.NOT_READY:
                 return Running(None)
+            error = await self._of_row_or_token(failure)
             self._note(error)
             if error.kind is ApiErrorKind.TOKEN:
                 self._course.change(ExitReason.TOKEN_REJECTED, remote=Mode.STOP)
@@ -147,18 +182,27 @@ class Carrier:
         match result.phase:
             case RequestPhase.COMPLETED:
                 links = self._links(job.spec.job, result.output)
+                if len(links) > OUTPUTS_MAX:
+                    return _bad_result(f"the service names {len(links):,} files for one row, more than the {OUTPUTS_MAX:,} that are believed", result)
                 if links:
                     return Produced(links, result.cost_usd)
-                failure = Failure(
-                    FailureKind.BAD_RESULT, "the service reports success, but no output", "`batcher retry DIR --failed` reads it again."
-                )
-                return Died(failure, cost_usd=result.cost_usd)
+                return _bad_result("the service reports success, but no output", result)
             case RequestPhase.FAILED:
                 return _died(result.error or "the service reports that it failed, and gives no reason", result.cost_usd)
             case RequestPhase.CANCELLED:
                 return Cancelled()
             case _:
+                if result.phase is RequestPhase.UNKNOWN:
+                    self._tell_of_word(job, result.word)
                 return Running(None)
+
+    def _tell_of_word(self, job: Job, word: str) -> None:
+        """Once for each word that is not known, as long as there are few of them."""
+        if word not in self._words and len(self._words) < WORDS_TOLD:
+            self._words.add(word)
+            self._notice(
+                f"The service says {word!r} of the request of row {job.row_id}, which is not known here: it is asked again until it says another."
+            )
 
     async def _cancel(self, job: Job) -> Event:
         self.requests["cancels"] += 1
@@ -201,9 +245,14 @@ class Carrier:
             self._course.change(ExitReason.NO_BALANCE, remote=Mode.COLLECT)
         elif error.kind not in TROUBLE:
             self._outage.answered()
-        elif self._outage.failed(self._clock.now()):
+        elif self._outage.failed(self._clock.now(), hopeless=error.kind is ApiErrorKind.UNTRUSTED):
             self.trouble = error.message
             self._course.change(ExitReason.SERVICE_UNAVAILABLE, remote=Mode.STOP)
+
+
+def _bad_result(reason: str, result: RequestResult) -> Died:
+    said = f"; it begins: {result.excerpt}" if result.excerpt else ""
+    return Died(Failure(FailureKind.BAD_RESULT, f"{reason}{said}", "`batcher retry DIR --failed` reads it again."), cost_usd=result.cost_usd)
 
 
 def _died(reason: str, cost_usd: float | None = None) -> Died:

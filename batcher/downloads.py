@@ -63,12 +63,14 @@ class HttpFetcher:
         limits: DownloadLimits | None = None,
         *,
         now: Callable[[], float] = time.time,
+        proxy_for: Callable[[URL], URL | None] = lambda url: None,
     ) -> None:
         self._session = session
         self._storage = storage
         self._hosts = hosts
         self._limits = limits or DownloadLimits()
         self._now = now
+        self._proxy_for = proxy_for
         self._decoders = asyncio.Semaphore(self._limits.decoders)
 
     async def fetch(self, url: str, stem: str) -> Artifact:
@@ -107,7 +109,7 @@ class HttpFetcher:
     async def _follow(self, url: URL) -> AsyncIterator[aiohttp.ClientResponse]:
         """The answer at the end of the redirects, each of them checked like the link itself."""
         for _ in range(self._limits.max_redirects + 1):
-            async with self._session.get(url, allow_redirects=False) as response:
+            async with self._session.get(url, allow_redirects=False, proxy=self._proxy_for(url)) as response:
                 if response.status not in _REDIRECTS:
                     yield response
                     return

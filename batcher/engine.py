@@ -6,7 +6,7 @@ import asyncio
 import functools
 import random
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,13 +14,14 @@ from batcher import lifecycle
 from batcher.carry import Carrier, Links
 from batcher.course import Course
 from batcher.errors import BatcherError
-from batcher.events import Claimed, Event, Lost
+from batcher.events import Claimed, Died, Event, Lost, Produced, Running
 from batcher.gate import SubmitGate
 from batcher.lifecycle import Command
 from batcher.model import ExitReason, Failure, FailureKind, Job, Lane, Mode, State
 from batcher.pacing import Outage
+from batcher.polling import StuckWatch, stuck_words
 from batcher.ports import Clock, Fetcher, Ledger, Observer, Provider, RequestBodies
-from batcher.retry import DOUBT_REMEDY
+from batcher.retry import DOUBT_REMEDY, contested
 from batcher.settings import RunSettings
 
 PREFETCH = 256
@@ -79,8 +80,11 @@ class Engine:
         self._gate = SubmitGate(settings, clock, self.course, outage, provider.probe, self._is_congested, self._notice)
         self._carrier = Carrier(
             provider=provider, bodies=bodies, fetcher=fetcher, links=links, has_stem=ledger.has_stem, gate=self._gate, course=self.course,
-            outage=outage, clock=clock, jitter=rng.random, settings=settings,
+            outage=outage, clock=clock, jitter=rng.random, settings=settings, notice=self._notice,
         )  # fmt: skip
+        self._stuck = StuckWatch(settings, clock.now())
+        self._contested: dict[str, Sequence[str]] = {}
+        """The rows that have one request id between them, by that id."""
         self._lanes = {Lane.REMOTE: _LaneState(settings.concurrency), Lane.DOWNLOAD: _LaneState(settings.downloads)}
         self._held: set[int] = set()
         self._carries: set[asyncio.Task[Any]] = set()
@@ -99,6 +103,7 @@ class Engine:
         for job in await self._ledger.recover(self._clock.now()):
             failure = Failure(FailureKind.OUTCOME_UNKNOWN, "the process ended before the answer to its submit was recorded", DOUBT_REMEDY)
             await self._record(job, Lost(failure))
+        self._contested.update(await self._ledger.shared_requests())
         try:
             async with asyncio.TaskGroup() as tasks:
                 companion = tasks.create_task(beside()) if beside is not None else None
@@ -194,6 +199,8 @@ class Engine:
         """Take one row as far as its lane goes."""
         while command := lifecycle.next_command(job, lane, self.course.mode(lane), self._clock.now()):
             event = await self._carrier.perform(command, job)
+            if event is not None and job.state in (State.SUBMITTED, State.PRODUCED) and job.request_id in self._contested:
+                event = contested(job.request_id, self._contested[job.request_id])
             if isinstance(event, Claimed):
                 job = await self._submit(job, event)
             elif event is not None:
@@ -216,12 +223,26 @@ class Engine:
     async def _record(self, job: Job, event: Event) -> Job:
         now = self._clock.now()
         after = lifecycle.advance(job, event, now=now, jitter=self._rng.random(), settings=self._settings)
-        if lifecycle.is_durable(job, after):
-            await self._ledger.record(after, event, now)
+        if lifecycle.is_durable(job, after) and (other := await self._ledger.record(after, event, now)) is not None:
+            self._contest(after, other)
         if after.state is not State.SUBMITTING:
             self._carrier.release(after)
         self._observer.observe(after, event, now)
+        self._watch(after, event, now)
         return after
+
+    def _contest(self, job: Job, other: str) -> None:
+        """`job` was accepted under the id of another row's request: neither is carried on, since what it brings may be of either."""
+        request_id = job.request_id or ""
+        self._contested[request_id] = [*self._contested.get(request_id, [other]), job.row_id]
+        self._notice(f"{contested(request_id, self._contested[request_id]).failure.message}. Both are held, as far as they are not done.")
+
+    def _watch(self, job: Job, event: Event, now: float) -> None:
+        """Say of a request that takes far longer than others that it does."""
+        if isinstance(event, Produced | Died):
+            self._stuck.ended(job, now)
+        elif isinstance(event, Running) and job.state is State.SUBMITTED and self._stuck.running(job, now):
+            self._notice(stuck_words(job, now, self._stuck))
 
     def _is_congested(self) -> bool:
         download = self._lanes[Lane.DOWNLOAD]

@@ -113,6 +113,8 @@ class ApiErrorKind(StrEnum):
 
     UNREACHABLE = "unreachable"
     """The connection was never opened: the service has seen nothing."""
+    UNTRUSTED = "untrusted"
+    """No connection either: who answers there does not prove, over TLS, to be the service."""
     INTERRUPTED = "interrupted"
     """Sent, and no usable answer: a time-out, a broken connection, an unreadable or impossible body."""
     UNAVAILABLE = "unavailable"

@@ -37,6 +37,13 @@ class Lost:
 
 
 @dataclass(frozen=True, slots=True)
+class Contested:
+    """The service named another row's request with the same id: whose result it will bring, nobody can tell."""
+
+    failure: Failure
+
+
+@dataclass(frozen=True, slots=True)
 class Running:
     """The request is known and not finished. `queued` is None where the service's word is not known."""
 
@@ -142,6 +149,7 @@ Event: TypeAlias = (
     | Accepted
     | Refused
     | Lost
+    | Contested
     | Running
     | Unread
     | Produced

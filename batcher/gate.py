@@ -132,7 +132,7 @@ class SubmitGate:
         except ApiError as error:
             now = self._clock.now()
             self.breaker.probed(error.kind not in TROUBLE, now)
-            if error.kind in TROUBLE and self._outage.failed(now):
+            if error.kind in TROUBLE and self._outage.failed(now, hopeless=error.kind is ApiErrorKind.UNTRUSTED):
                 self._course.change(ExitReason.SERVICE_UNAVAILABLE, remote=Mode.STOP)
             return error.kind not in TROUBLE
         self._outage.answered()

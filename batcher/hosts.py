@@ -155,14 +155,14 @@ class ForbiddenAddressError(OSError):
 class _GuardedResolver(AbstractResolver):
     """Gives back only addresses that may be connected to. aiohttp connects to what it is given, so nothing can change in between."""
 
-    def __init__(self, inner: AbstractResolver, hosts: TrustedHosts, proxy_host: str | None) -> None:
+    def __init__(self, inner: AbstractResolver, hosts: TrustedHosts, proxy_hosts: frozenset[str]) -> None:
         self._inner = inner
         self._hosts = hosts
-        self._proxy_host = proxy_host
+        self._proxy_hosts = proxy_hosts
 
     async def resolve(self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC) -> list[ResolveResult]:
         found = await self._inner.resolve(host, port, family)
-        if host == self._proxy_host:
+        if host in self._proxy_hosts:
             return found
         reach = self._hosts.reach(host)
         admitted = [result for result in found if reach is not None and reach.admits(ip_address(result["host"].partition("%")[0]))]
@@ -180,14 +180,14 @@ def open_download_session(
     user_agent: str = "batcher",
     connect_timeout_s: float = 10.0,
     read_timeout_s: float = 30.0,
-    proxy: str | None = None,
+    proxy_hosts: Iterable[str] = (),
     resolver: AbstractResolver | None = None,
 ) -> aiohttp.ClientSession:
     """A session to fetch files with: no credentials, no cookies, no decompression, and no connection to an address that `hosts` do not admit.
 
-    The environment is not read: a proxy is used only if it is given here, and then it is the proxy that resolves names. Close it when done.
+    The environment is not read. `proxy_hosts` are the hosts of proxies that requests may name; they resolve names then. Close it when done.
     """
-    guarded = _GuardedResolver(resolver or ThreadedResolver(), hosts, URL(proxy).raw_host if proxy else None)
+    guarded = _GuardedResolver(resolver or ThreadedResolver(), hosts, frozenset(proxy_hosts))
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(resolver=guarded, limit=0),
         cookie_jar=aiohttp.DummyCookieJar(),
@@ -195,7 +195,6 @@ def open_download_session(
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=connect_timeout_s, sock_read=read_timeout_s),
         auto_decompress=False,
         trust_env=False,
-        proxy=proxy,
     )
 
 

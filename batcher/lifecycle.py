@@ -4,6 +4,7 @@
        ▲                  │  │  └──Refused(permanent)──▶ failed    │ ▲        │  └──Broken(permanent)──▶ failed
        ├──Refused(transient)─┘ └──Lost──▶ in_doubt         Running │ └─Expired┘
        │                                    │ │ │           Unread ┘
+       │                                    │ │ │  ▲── Contested ── submitted, produced
        ├──────────Resubmit, by a person─────┘ │ └──Abandon, by a person──▶ failed
        │             Adopt(id), by a person ──┘──▶ submitted
        └──Retry, by a person── failed, cancelled         submitted ──Died──▶ failed ──Cancelled──▶ cancelled
@@ -27,6 +28,7 @@ from batcher.events import (
     CancelAsked,
     Cancelled,
     Claimed,
+    Contested,
     Died,
     Event,
     Expired,
@@ -180,11 +182,15 @@ def _lost(job: Job, event: Lost, now: float, jitter: float, settings: RunSetting
     return replace(job, state=State.IN_DOUBT, failure=event.failure, ended_at=now, unpriced=job.unpriced + 1)
 
 
+def _contested(job: Job, event: Contested, now: float, jitter: float, settings: RunSettings) -> Job:
+    return replace(job, state=State.IN_DOUBT, failure=event.failure, ended_at=now, outputs=(), cancel=None, not_before=0.0)
+
+
 def _running(job: Job, event: Running, now: float, jitter: float, settings: RunSettings) -> Job:
     queued = job.queued if event.queued is None else event.queued
     started_at = now if queued is False and job.started_at is None else job.started_at
     seen = replace(job, queued=queued, queue_position=event.queue_position, started_at=started_at, polls=job.polls + 1, poll_failures=0, denials=0)
-    if now - (job.submitted_at or now) <= settings.job_timeout_s:
+    if not _is_out_of_time(job, now, settings):
         return seen
     return _fail(seen, Failure(FailureKind.STALLED, f"not finished {settings.job_timeout_s:g} s after it was submitted", STALLED_REMEDY), now)
 
@@ -193,9 +199,13 @@ def _unread(job: Job, event: Unread, now: float, jitter: float, settings: RunSet
     not_before = job.not_before if event.retry_after_s is None else max(job.not_before, now + event.retry_after_s)
     failures, denials = job.poll_failures + 1, job.denials + event.denied
     unread = replace(job, polls=job.polls + 1, poll_failures=failures, denials=denials, not_before=not_before)
-    if failures < UNREADS or now - (job.submitted_at or now) <= settings.job_timeout_s:
+    if failures < UNREADS or not _is_out_of_time(job, now, settings):
         return unread
     return _fail(unread, Failure(FailureKind.STALLED, event.failure.message, STALLED_REMEDY), now)
+
+
+def _is_out_of_time(job: Job, now: float, settings: RunSettings) -> bool:
+    return settings.on_stuck == "give_up" and now - (job.submitted_at or now) > settings.job_timeout_s
 
 
 def _produced(job: Job, event: Produced, now: float, jitter: float, settings: RunSettings) -> Job:
@@ -262,7 +272,7 @@ def _retry(job: Job, event: Retry, now: float, jitter: float, settings: RunSetti
 
 
 def _resubmit(job: Job, event: Resubmit, now: float, jitter: float, settings: RunSettings) -> Job:
-    return _plan(job)
+    return replace(_plan(job), request_id=None)
 
 
 def _adopt(job: Job, event: Adopt, now: float, jitter: float, settings: RunSettings) -> Job:
@@ -270,7 +280,8 @@ def _adopt(job: Job, event: Adopt, now: float, jitter: float, settings: RunSetti
 
 
 def _abandon(job: Job, event: Abandon, now: float, jitter: float, settings: RunSettings) -> Job:
-    return _fail(job, Failure(FailureKind.ABANDONED, "given up while it was in doubt; it may have been charged"), now)
+    failure = Failure(FailureKind.ABANDONED, "given up while it was in doubt; it may have been charged")
+    return _fail(replace(job, request_id=None), failure, now)
 
 
 Move = Callable[[Job, Any, float, float, RunSettings], Job]
@@ -284,6 +295,8 @@ TABLE: dict[tuple[State, type], Move] = {
     (State.IN_DOUBT, Resubmit): _resubmit,
     (State.IN_DOUBT, Adopt): _adopt,
     (State.IN_DOUBT, Abandon): _abandon,
+    (State.SUBMITTED, Contested): _contested,
+    (State.PRODUCED, Contested): _contested,
     (State.SUBMITTED, Running): _running,
     (State.SUBMITTED, Unread): _unread,
     (State.SUBMITTED, Produced): _produced,

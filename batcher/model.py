@@ -71,6 +71,8 @@ class ExitReason(StrEnum):
     NO_BALANCE = "no_balance"
     SERVICE_UNAVAILABLE = "service_unavailable"
     OUTPUT_UNWRITABLE = "output_unwritable"
+    ALL_REFUSED = "all_refused"
+    """The service refused the first rows of the run, every one of them."""
     STOPPED_EARLY = "stopped_early"
     """Ended as asked with rows still open."""
 
@@ -280,7 +282,7 @@ class RequestResult:
     """An answer to *what came of it*.
 
     `output` is what the service gives, as it gives it: the job definition knows where the links are. `error` is the service's reason, as text;
-    `cost_usd` is None until the charge has settled.
+    `cost_usd` is None until the charge has settled; `excerpt` is how the answer begins, for messages.
     """
 
     phase: RequestPhase
@@ -288,6 +290,7 @@ class RequestResult:
     error: str | None = None
     cost_usd: float | None = None
     word: str = ""
+    excerpt: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -336,3 +339,12 @@ class Run:
     exit_reason: str | None
     pid: int
     host: str
+
+
+@dataclass(frozen=True, slots=True)
+class SameFiles:
+    """Several rows whose result files are the same, byte for byte: how many, and the names of the first."""
+
+    sha256: str
+    rows: int
+    row_ids: tuple[str, ...]

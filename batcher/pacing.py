@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 
@@ -129,9 +129,44 @@ class Outage:
         self._since = None
         self._ever_answered = True
 
-    def failed(self, now: float) -> bool:
-        """A call failed in a way that speaks of the service's health; whether to give up."""
+    def failed(self, now: float, *, hopeless: bool = False) -> bool:
+        """A call failed in a way that speaks of the service's health; whether to give up: at once where a service never reached is `hopeless`."""
         if self._since is None:
             self._since = now
+        if hopeless and not self._ever_answered:
+            return True
         patience = self.patience_s if self._ever_answered else min(self.patience_s, self.first_patience_s)
         return now - self._since > patience
+
+
+@dataclass(slots=True)
+class FirstSubmits:
+    """Tells when the first `limit` submits of a run were all refused for good: what is wrong is then wrong with every row. Never, if `limit` is 0.
+
+    They are the first to be sent and not the first to be answered, because a refusal may come back sooner than an acceptance.
+    """
+
+    limit: int
+    _sent: int = 0
+    _undecided: int = 0
+    _refused: set[int] = field(default_factory=set)
+
+    def sent(self) -> int:
+        """Count one submit; returns its number, which its outcome has to be told with."""
+        self._sent += 1
+        return self._sent
+
+    def accepted(self) -> None:
+        """A submit was accepted: from now on each refusal is the affair of its row."""
+        self.limit = 0
+
+    def undecided(self, number: int) -> None:
+        """A submit was put off, or its answer lost: another one counts in its place."""
+        self._undecided += number <= self.limit + self._undecided
+
+    def refused(self, number: int) -> bool:
+        """A submit was refused for good; whether the batch should stop."""
+        if not self.limit:
+            return False
+        self._refused.add(number)
+        return sum(each <= self.limit + self._undecided for each in self._refused) >= self.limit

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
 from batcher.model import Job
 from batcher.retry import backoff_s
 from batcher.settings import RunSettings
@@ -11,6 +13,14 @@ AGE_SHARE = 0.12
 
 SPREAD = 0.2
 """The wait varies by this share to either side, so that requests submitted together are not polled together."""
+
+STUCK_FACTOR = 4.0
+STUCK_FLOOR_S = 300.0
+STUCK_SAMPLES = 5
+"""A request is called stuck once it is older than the second, and than the first times the longest of so many others that have ended."""
+
+STUCK_SHARE = 0.25
+"""As long as fewer have ended, it is called stuck after this share of the time that it may take."""
 
 
 def wait_s(job: Job, now: float, jitter: float, settings: RunSettings) -> float:
@@ -25,3 +35,51 @@ def wait_s(job: Job, now: float, jitter: float, settings: RunSettings) -> float:
         return jitter * settings.poll_floor_s
     wait = min(settings.poll_ceiling_s, max(settings.poll_floor_s, AGE_SHARE * age_s))
     return wait * (1 - SPREAD + 2 * SPREAD * jitter)
+
+
+@dataclass(slots=True)
+class StuckWatch:
+    """Tells which requests take far longer than those of the same run that have ended, each once. Times are in seconds since the epoch."""
+
+    settings: RunSettings
+    began: float
+    """What was submitted before is left out of the account: nobody looked when it ended."""
+    longest_s: float = 0.0
+    _ended: int = 0
+    _told: set[int] = field(default_factory=set)
+
+    @property
+    def after_s(self) -> float:
+        """From which age on a request is called stuck."""
+        if self._ended < STUCK_SAMPLES:
+            return STUCK_SHARE * self.settings.job_timeout_s
+        return min(self.settings.job_timeout_s, max(STUCK_FLOOR_S, STUCK_FACTOR * self.longest_s))
+
+    def running(self, job: Job, now: float) -> bool:
+        """The request of `job` is not finished; whether to say that it is stuck."""
+        if job.submitted_at is None or now - job.submitted_at <= self.after_s or job.seq in self._told:
+            return False
+        self._told.add(job.seq)
+        return True
+
+    def ended(self, job: Job, now: float) -> None:
+        """The request of `job` brought something, or nothing."""
+        self._told.discard(job.seq)
+        if job.submitted_at is not None and job.submitted_at >= self.began:
+            self._ended += 1
+            self.longest_s = max(self.longest_s, now - job.submitted_at)
+
+
+def stuck_words(job: Job, now: float, watch: StuckWatch) -> str:
+    """The notice about a request that is stuck: which, since when, and what becomes of it."""
+    age_s = now - (job.submitted_at or now)
+    where = {True: "in the queue of the service", False: "running at the service", None: "at the service"}[job.queued]
+    others = f", and no other of this run took longer than {watch.longest_s:.0f} s" if watch.longest_s else ""
+    settings = watch.settings
+    left_s = settings.job_timeout_s - age_s
+    fate = (
+        "it is waited for (on_stuck: wait)"
+        if settings.on_stuck == "wait"
+        else f"it is given up in {max(0.0, left_s):.0f} s, its id kept (job_timeout_s)"
+    )
+    return f"Row {job.row_id}: its request {job.request_id} is {where} for {age_s:.0f} s{others}. The rest goes on; {fate}."

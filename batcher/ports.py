@@ -26,6 +26,7 @@ from batcher.model import (
     RequestResult,
     RequestStatus,
     Run,
+    SameFiles,
     State,
 )
 
@@ -176,8 +177,15 @@ class Ledger(Protocol):
         """The earliest time after `now` at which a row of `lane` that waits may be carried, if any does."""
         ...
 
-    async def record(self, job: Job, event: Event, now: float) -> None:
-        """Keep `job` as it is after `event`. Durable when it returns."""
+    async def record(self, job: Job, event: Event, now: float) -> str | None:
+        """Keep `job` as it is after `event`. Durable when it returns.
+
+        Returns the name of another row that has the request which `job` was just accepted as, if one has: ids of requests must differ.
+        """
+        ...
+
+    async def shared_requests(self) -> Mapping[str, Sequence[str]]:
+        """The rows that have one request id between them, by that id; rows in doubt do not count."""
         ...
 
     async def has_stem(self, stem: str) -> bool:
@@ -222,6 +230,10 @@ class LedgerView(Protocol):
 
     def meta(self) -> Mapping[str, Any]:
         """What the batch is: facts by name."""
+        ...
+
+    def same_files(self, limit: int, examples: int) -> Sequence[SameFiles]:
+        """At most `limit` contents that the result files of several rows have, most rows first, each with the first `examples` of them."""
         ...
 
     def jobs(self, states: Collection[State] | None = None) -> Iterator[Job]:

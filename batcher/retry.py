@@ -6,12 +6,13 @@ Sources: RFC 9110 section 10.2.3 for `Retry-After`; "Exponential Backoff and Jit
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 
 from batcher.errors import ApiError, ApiErrorKind, DownloadError, DownloadErrorKind
-from batcher.events import Broken, Died, Event, Expired, Lost, Refused, Unread
+from batcher.events import Broken, Contested, Died, Event, Expired, Lost, Refused, Unread
 from batcher.model import Failure, FailureKind, Job, ProviderFacts
 
 RETRY_AFTER_MAX_S = 3600.0
@@ -26,7 +27,10 @@ NOT_YOURS = "403001"
 BATCH_WIDE = frozenset({ApiErrorKind.TOKEN, ApiErrorKind.BALANCE})
 """Errors that are true for every row: the row that met one is put back, and the batch stops."""
 
-TROUBLE = frozenset({ApiErrorKind.UNREACHABLE, ApiErrorKind.INTERRUPTED, ApiErrorKind.UNAVAILABLE})
+NEVER_OPENED = frozenset({ApiErrorKind.UNREACHABLE, ApiErrorKind.UNTRUSTED})
+"""Errors that leave nothing sent."""
+
+TROUBLE = NEVER_OPENED | {ApiErrorKind.INTERRUPTED, ApiErrorKind.UNAVAILABLE}
 """Errors that speak of the service's health and not of the request."""
 
 
@@ -34,6 +38,17 @@ DOUBT_REMEDY = (
     "It may have been charged. If your account shows the request, `batcher retry DIR --adopt ROW=REQUEST_ID` collects it; "
     "`--in-doubt resubmit` pays for it again, `--in-doubt abandon` gives it up."
 )
+
+CONTESTED_REMEDY = (
+    "Look the request up in your account: `batcher retry DIR --adopt ROW=REQUEST_ID` gives it to the row that it is of; "
+    "`--in-doubt resubmit` pays for the others again, `--in-doubt abandon` gives them up."
+)
+
+
+def contested(request_id: str, rows: Sequence[str]) -> Contested:
+    """What becomes of each of several rows whose requests the service named alike."""
+    message = f"the service gave the request id {request_id} to the rows {', '.join(map(repr, rows[:5]))}: whose result it brings, nobody can tell"
+    return Contested(Failure(FailureKind.OUTCOME_UNKNOWN, message, CONTESTED_REMEDY))
 
 
 def backoff_s(failures: int, jitter: float, base_s: float, ceiling_s: float) -> float:
@@ -60,9 +75,9 @@ def _http_date(text: str) -> float:
     return (date if date.tzinfo is not None else date.replace(tzinfo=UTC)).timestamp()
 
 
-def judge_submit(error: ApiError, facts: ProviderFacts) -> Event:
+def judge_submit(error: ApiError, facts: ProviderFacts) -> Refused | Lost:
     """Whether a failed submit proves that nothing was made. What is not proof is doubt."""
-    if error.kind is ApiErrorKind.UNREACHABLE:
+    if error.kind in NEVER_OPENED:
         return Refused(Failure(FailureKind.UNREACHABLE, error.message), transient=True)
     if error.kind in (ApiErrorKind.INTERRUPTED, ApiErrorKind.UNAVAILABLE) or (error.status or 0) not in facts.refusal_statuses:
         return Lost(Failure(FailureKind.OUTCOME_UNKNOWN, error.message, DOUBT_REMEDY))

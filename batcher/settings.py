@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict, Field
 
 
@@ -19,6 +21,9 @@ class RunSettings(BaseModel):
     )
     refusals: int = Field(default=30, ge=0, description="How often one row is submitted again after answers that prove that nothing was made.")
     download_attempts: int = Field(default=8, ge=1, description="How often the download of one result is tried.")
+    stop_after_refused: int = Field(
+        default=20, ge=0, description="The batch stops where so many of the first submits of a run are all refused. 0: never."
+    )
     poll_floor_s: float = Field(default=0.5, gt=0, description="The shortest wait between two polls of one request.")
     poll_ceiling_s: float = Field(default=10.0, gt=0, description="The longest wait between two polls of one request.")
     backoff_base_s: float = Field(default=0.5, gt=0, description="The first wait after something failed; it doubles, with full jitter.")
@@ -28,6 +33,9 @@ class RunSettings(BaseModel):
     submit_timeout_s: float = Field(default=120.0, gt=0, description="How long a submit may take: a short time here makes doubt.")
     job_timeout_s: float = Field(
         default=7200.0, gt=0, description="How long a request may take at the service before its row is given up, its id kept."
+    )
+    on_stuck: Literal["give_up", "wait"] = Field(
+        default="give_up", description="What becomes of a request that takes longer than `job_timeout_s`; `wait` never gives it up."
     )
     download_timeout_s: float = Field(default=900.0, gt=0, description="How long one download may take.")
     outage_s: float = Field(default=7200.0, ge=0, description="How long an outage of the service is waited out.")

@@ -267,6 +267,7 @@ EXIT_REASONS = {
     f"`{ExitReason.NO_BALANCE}`": "The account has no balance left.",
     f"`{ExitReason.SERVICE_UNAVAILABLE}`": "The service could not be reached for longer than `outage_s`.",
     f"`{ExitReason.OUTPUT_UNWRITABLE}`": "The output folder could not be written, because the disk was full for example.",
+    f"`{ExitReason.ALL_REFUSED}`": "The first `stop_after_refused` submits of the run were refused, every one of them.",
     f"`{ExitReason.STOPPED_EARLY}`": "The run ended as it was asked to, and rows are still open: after `batcher cancel`.",
 }
 

@@ -9,6 +9,8 @@ from pathlib import Path
 from batcher.model import ExitReason
 from batcher.report import FILES, Report
 
+SAME_FILES_SHOWN = 3
+
 WHY = {
     ExitReason.INTERRUPTED: "Stopped as asked.",
     ExitReason.TERMINATED: "Stopped as asked.",
@@ -16,6 +18,7 @@ WHY = {
     ExitReason.NO_BALANCE: "The account has no balance left: nothing more was submitted.",
     ExitReason.SERVICE_UNAVAILABLE: "The service could not be reached for too long.",
     ExitReason.OUTPUT_UNWRITABLE: "The output folder could not be written: nothing more was submitted.",
+    ExitReason.ALL_REFUSED: "The service refused the first rows, every one: nothing more was submitted.",
     ExitReason.STOPPED_EARLY: "Some rows are still open.",
 }
 
@@ -38,6 +41,8 @@ def summary_lines(report: Report, out: Path) -> Iterator[str]:
     if report.files_missing:
         missing = "1 file is" if report.files_missing == 1 else f"{report.files_missing} files are"
         yield f"{missing} missing in {out / 'results'}, or not as it was saved: results.jsonl names every file."
+    for same in report.same_files[:SAME_FILES_SHOWN]:
+        yield f"{same.rows} rows have the very same file, such as {' and '.join(same.examples[:2])}: a placeholder, perhaps. Look at it."
     if counts.done:
         yield f"Pictures: {out / 'results'}"
     yield f"Report:   {out / FILES['report']}, row by row in {out / FILES['results']}"

@@ -13,7 +13,7 @@ from typing import Any, Self
 from batcher.errors import InputError, LedgerError
 from batcher.ledger.codec import job_from
 from batcher.ledger.statements import APPLICATION_ID, migrations, statements
-from batcher.model import Job, Run, State
+from batcher.model import Job, Run, SameFiles, State
 
 PAGE = 500
 
@@ -100,6 +100,13 @@ class LedgerReader:
         """The row whose request that is, if it is one of the batch's. Looks at every row."""
         found = self._execute(self._sql["select_row_of_request"], (request_id,))
         return str(found[0][0]) if found else None
+
+    def same_files(self, limit: int, examples: int) -> list[SameFiles]:
+        """See the port."""
+        groups: dict[str, tuple[int, list[str]]] = {}
+        for sha256, rows, row_id in self._execute(self._sql["select_same_files"], {"limit": limit, "examples": examples}):
+            groups.setdefault(sha256, (rows, []))[1].append(row_id)
+        return [SameFiles(sha256, rows, tuple(names)) for sha256, (rows, names) in groups.items()]
 
     def events(self, seq: int) -> list[tuple[float, str, Mapping[str, Any]]]:
         """Everything that happened to a row: time, name of the event, its details."""

@@ -8,12 +8,12 @@ from __future__ import annotations
 import functools
 import json
 import sqlite3
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from batcher.errors import LedgerError, Problem
-from batcher.events import Event
+from batcher.events import Accepted, Event
 from batcher.ledger.codec import event_values, job_from, job_values
 from batcher.ledger.filesystem import is_network
 from batcher.ledger.planning import PlanWriter
@@ -100,13 +100,25 @@ class SqliteLedger:
         due: float | None = await self._writer.do(lambda connection: connection.execute(sql, {"state": state, "now": now}).fetchone()[0])
         return due
 
-    async def record(self, job: Job, event: Event, now: float) -> None:
+    async def record(self, job: Job, event: Event, now: float) -> str | None:
         """See the port."""
-        await self._writer.do(functools.partial(self._record, job, event, now))
+        return await self._writer.do(functools.partial(self._record, job, event, now))
 
-    def _record(self, job: Job, event: Event, now: float, connection: sqlite3.Connection) -> None:
+    def _record(self, job: Job, event: Event, now: float, connection: sqlite3.Connection) -> str | None:
         connection.execute(self._sql["update_job"], job_values(job))
         connection.execute(self._sql["insert_event"], (job.seq, now, *event_values(event)))
+        if not isinstance(event, Accepted):
+            return None
+        other = connection.execute(self._sql["select_other_of_request"], (job.request_id, job.seq)).fetchone()
+        return None if other is None else str(other[0])
+
+    async def shared_requests(self) -> Mapping[str, Sequence[str]]:
+        """See the port."""
+        rows = await self._writer.do(lambda connection: connection.execute(self._sql["select_shared_requests"]).fetchall())
+        shared: dict[str, list[str]] = {}
+        for request_id, row_id in rows:
+            shared.setdefault(request_id, []).append(row_id)
+        return shared
 
     async def has_stem(self, stem: str) -> bool:
         """See the port."""

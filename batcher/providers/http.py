@@ -145,6 +145,12 @@ def proxy_for(url: URL) -> URL | None:
     return proxy
 
 
+def proxy_hosts() -> frozenset[str]:
+    """The hosts of the proxies that the environment names."""
+    named = [getproxies().get(scheme) for scheme in ("http", "https")]
+    return frozenset(host for proxy in named if proxy and (host := URL(proxy if "://" in proxy else f"http://{proxy}").raw_host))
+
+
 def is_loopback(host: str) -> bool:
     """Whether `host` is this machine: a loopback address, or `localhost`."""
     try:
@@ -166,7 +172,13 @@ def _tell_when_opened() -> aiohttp.TraceConfig:
 def _failure(error: Exception, call: str, url: URL, opened: bool) -> ApiError:
     if opened:
         return ApiError(ApiErrorKind.INTERRUPTED, f"{call}: {_why_interrupted(error)}")
-    return ApiError(ApiErrorKind.UNREACHABLE, f"cannot reach {url.host}:{url.port}: {_why_unreachable(error)}")
+    kind = ApiErrorKind.UNTRUSTED if _is_distrust(error) else ApiErrorKind.UNREACHABLE
+    return ApiError(kind, f"cannot reach {url.host}:{url.port}: {_why_unreachable(error)}")
+
+
+def _is_distrust(error: Exception) -> bool:
+    """Whether TLS itself failed, as it will at the next try; a handshake that was cut off may succeed then."""
+    return isinstance(error, aiohttp.ClientSSLError | ssl.SSLError) and not isinstance(getattr(error, "os_error", error), ssl.SSLEOFError)
 
 
 def _why_unreachable(error: Exception) -> str:

@@ -49,6 +49,10 @@ within the second, which saves the round trips of a handshake."""
 
 _READ_KEEP_ALIVE_S = 15.0
 
+EXCERPT_BYTES = 2000
+EXCERPT_CHARS = 300
+"""How much of a result is kept for the message about one that cannot be used."""
+
 _BALANCE_OF_DEFAULT = URL("https://api.runcomfy.net/prod/v2/balance")
 _BALANCE_PATH = "/prod/v2/balance"
 _PAGE_MODELS = 100
@@ -99,7 +103,8 @@ class RunComfy:
         """Ask what came of a request, and what it cost. Before its end: the current phase, or `ApiError` of the kind `not_ready`."""
         answer = await self._reads.get(self._request_url(request_id, "result?include_cost=true"))
         body = self._read(answer, ResultBody, about_request=True)
-        return RequestResult(body.phase, body.output, self._shown(body.failure) or None, body.cost, body.status)
+        excerpt = self._shown(answer.body[:EXCERPT_BYTES].decode("utf-8", "replace"), EXCERPT_CHARS)
+        return RequestResult(body.phase, body.output, self._shown(body.failure) or None, body.cost, body.status, excerpt)
 
     async def cancel(self, request_id: str) -> bool:
         """Ask the service to cancel a request that is queued; False unless it says that it did."""

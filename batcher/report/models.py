@@ -105,6 +105,14 @@ class FailureGroup(_Record):
     examples: list[FailureExample]
 
 
+class SameFilesGroup(_Record):
+    """Rows that are done with the same file, byte for byte."""
+
+    sha256: str
+    rows: int
+    examples: list[str] = Field(description="The ids of the first of them.")
+
+
 class Requests(_Record):
     """Calls made to the service and to the hosts of its files, over all runs of the batch."""
 
@@ -130,6 +138,9 @@ class Report(_Record):
     cost_unknown_rows: int = Field(description="Rows with a request, lost ones included, of which nobody knows what it cost.")
     throughput: Throughput
     files_missing: int = Field(description="Files of rows that are done that are not in the output folder, or not of their size.")
+    same_files: list[SameFilesGroup] = Field(
+        description="Rows that are done with the same file as another row, most rows first: perhaps a placeholder of the service."
+    )
     timings: dict[str, Spread] = Field(description="queued_s, running_s and download_s over the rows that are done.")
     failures: list[FailureGroup] = Field(description="Of failed, cancelled and doubtful rows; most frequent first.")
     requests: Requests

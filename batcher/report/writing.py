@@ -15,10 +15,23 @@ from typing import IO
 from batcher.errors import LedgerError, OutputError
 from batcher.model import ExitReason, Job, Run, State
 from batcher.ports import LedgerView
-from batcher.report.models import FILES, Counts, FailureExample, FailureGroup, Report, Requests, ResultFile, ResultRow, Spread, Throughput
+from batcher.report.models import (
+    FILES,
+    Counts,
+    FailureExample,
+    FailureGroup,
+    Report,
+    Requests,
+    ResultFile,
+    ResultRow,
+    SameFilesGroup,
+    Spread,
+    Throughput,
+)
 from batcher.report.rows import result_row
 
 EXAMPLES = 3
+SAME_FILES = 20
 TIMINGS = ("queued_s", "running_s", "download_s")
 
 
@@ -121,6 +134,9 @@ def _report(reader: LedgerView, account: _Account, now: float) -> Report:
         cost_unknown_rows=account.cost_unknown,
         throughput=Throughput(rows_per_s=round(ended / seconds, 3) if ended and seconds > 0 else None, run_s=round(seconds, 3)),
         files_missing=account.files_missing,
+        same_files=[
+            SameFilesGroup(sha256=same.sha256, rows=same.rows, examples=list(same.row_ids)) for same in reader.same_files(SAME_FILES, EXAMPLES)
+        ],
         timings=account.timings(),
         failures=account.failures(),
         requests=Requests(**reader.requests()),

@@ -14,6 +14,7 @@ from batcher.events import (
     CancelAsked,
     Cancelled,
     Claimed,
+    Contested,
     Died,
     Event,
     Expired,
@@ -392,7 +393,8 @@ async def test_tallies_are_those_of_the_rows_after_any_history(book: Book) -> No
     rng = random.Random(11)
     names = [f"row{n}" for n in range(12)]
     samples: dict[type, list[Event]] = {
-        Accepted: [Accepted("r")], Refused: [Refused(NO, transient=True), Refused(NO, transient=False)], Running: [Running(True), Running(False)],
+        Accepted: [Accepted("r")], Contested: [Contested(NO)],
+        Refused: [Refused(NO, transient=True), Refused(NO, transient=False)], Running: [Running(True), Running(False)],
         Produced: [Produced(("u",), 0.1), Produced(("u",))], Died: [Died(NO, transient=True, cost_usd=0.3), Died(NO)],
         CancelAsked: [CancelAsked(CancelWish.WITHDRAW), CancelAsked(CancelWish.CANCEL)],
         Broken: [Broken(NO, transient=True), Broken(NO, transient=False)], Retry: [Retry(), Retry(regenerate=True)],

@@ -365,8 +365,12 @@ async def test_a_proxy_is_used_where_one_is_given_and_may_be_inside(server, tmp_
     hosts = TrustedHosts(allow=("files.example",))
     server.route("http://files.example/a", answer(PNG))
     names = Names(proxy_lan=[["127.0.0.1"]])
-    async with open_download_session(hosts, proxy=f"http://proxy.lan:{server.port}", resolver=names) as session:
-        artifact = await HttpFetcher(session, LocalStorage(tmp_path), hosts).fetch("http://files.example/a", "mug")
+    proxy = URL(f"http://proxy.lan:{server.port}")
+    async with open_download_session(hosts, proxy_hosts=["proxy.lan"], resolver=names) as session:
+        fetcher = HttpFetcher(session, LocalStorage(tmp_path), hosts, proxy_for=lambda url: proxy if url.host == "files.example" else None)
+        artifact = await fetcher.fetch("http://files.example/a", "mug")
+        with pytest.raises(DownloadError, match="not a host of the service"):
+            await fetcher.fetch("http://proxy.lan/a", "mug")
     assert artifact.width == 48
     assert names.asked == ["proxy.lan"]
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batcher.pacing import Breaker, CoolDown, Outage, TokenBucket
+from batcher.pacing import Breaker, CoolDown, FirstSubmits, Outage, TokenBucket
 
 GO, WAIT, PROBE = Breaker.Verdict.GO, Breaker.Verdict.WAIT, Breaker.Verdict.PROBE
 EPOCH = 1_800_000_000.0
@@ -219,3 +219,43 @@ def test_the_first_patience_is_never_more_than_the_patience() -> None:
     outage = Outage(patience_s=0.0, first_patience_s=10.0)
     assert not outage.failed(0.0)
     assert outage.failed(0.1)
+
+
+@pytest.mark.fault("C2")
+def test_what_is_hopeless_is_given_up_at_once_unless_the_service_was_there_before() -> None:
+    outage = Outage(patience_s=600, first_patience_s=30)
+    assert outage.failed(EPOCH, hopeless=True)
+    outage.answered()
+    assert not outage.failed(EPOCH, hopeless=True)
+    assert outage.failed(EPOCH + 601, hopeless=True)
+
+
+# ── the first submits of a run ────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.fault("C13")
+def test_the_first_submits_that_are_all_refused_are_told_once_they_are_so_many() -> None:
+    first = FirstSubmits(3)
+    numbers = [first.sent() for _ in range(6)]
+    assert numbers == [1, 2, 3, 4, 5, 6]
+    assert [first.refused(n) for n in (5, 6, 4, 1, 2)] == [False] * 5, "which are the first is settled when they are sent"
+    assert first.refused(3)
+
+
+@pytest.mark.fault("C13")
+def test_whoever_was_put_off_leaves_its_place_to_the_next() -> None:
+    first = FirstSubmits(3)
+    for _ in range(5):
+        first.sent()
+    first.undecided(2)
+    first.undecided(5)  # is none of the first four, which count now
+    assert [first.refused(n) for n in (1, 3, 5, 4)] == [False, False, False, True]
+
+
+@pytest.mark.fault("C13")
+@pytest.mark.parametrize("limit", [0, 2])
+def test_one_acceptance_settles_it_and_nought_never_stops(limit: int) -> None:
+    first = FirstSubmits(limit)
+    if limit:
+        first.accepted()
+    assert not any(first.refused(first.sent()) for _ in range(50))

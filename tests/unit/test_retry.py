@@ -41,16 +41,16 @@ OPEN_STATUSES = (None, 0, 100, 200, 204, 302, 303, 399, 500, 502, 503, 504, 599)
 @pytest.mark.parametrize("kind", ApiErrorKind)
 def test_a_submit_is_refused_only_where_nothing_can_have_been_made(kind: ApiErrorKind, status: int | None) -> None:
     event = judge_submit(ApiError(kind, "words", status=status, retry_after_s=7.0), FACTS)
-    never_opened = kind is ApiErrorKind.UNREACHABLE
+    never_opened = kind in (ApiErrorKind.UNREACHABLE, ApiErrorKind.UNTRUSTED)
     lost_answer = kind in (ApiErrorKind.INTERRUPTED, ApiErrorKind.UNAVAILABLE) or status in OPEN_STATUSES
     assert isinstance(event, (Refused, Lost))
     assert event.failure.message == "words"
     if never_opened or not lost_answer:
         assert isinstance(event, Refused)
-        put_back = (ApiErrorKind.UNREACHABLE, ApiErrorKind.THROTTLED, ApiErrorKind.TOKEN, ApiErrorKind.BALANCE)
+        put_back = (ApiErrorKind.UNREACHABLE, ApiErrorKind.UNTRUSTED, ApiErrorKind.THROTTLED, ApiErrorKind.TOKEN, ApiErrorKind.BALANCE)
         assert event.transient == (kind in put_back)
         assert event.retry_after_s == (7.0 if kind is ApiErrorKind.THROTTLED else None)
-        busy = kind in (ApiErrorKind.UNREACHABLE, ApiErrorKind.THROTTLED)
+        busy = kind in (ApiErrorKind.UNREACHABLE, ApiErrorKind.UNTRUSTED, ApiErrorKind.THROTTLED)
         assert event.failure.kind is (FailureKind.UNREACHABLE if busy else FailureKind.REJECTED)
     else:
         assert event == Lost(event.failure)
@@ -66,7 +66,7 @@ def test_a_provider_states_which_answers_prove_that_nothing_was_made() -> None:
 
 def test_the_kinds_that_concern_more_than_one_row() -> None:
     assert frozenset({ApiErrorKind.TOKEN, ApiErrorKind.BALANCE}) == BATCH_WIDE
-    assert frozenset({ApiErrorKind.UNREACHABLE, ApiErrorKind.INTERRUPTED, ApiErrorKind.UNAVAILABLE}) == TROUBLE
+    assert {ApiErrorKind.UNREACHABLE, ApiErrorKind.UNTRUSTED, ApiErrorKind.INTERRUPTED, ApiErrorKind.UNAVAILABLE} == TROUBLE
 
 
 # ── a failed poll ─────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -130,7 +130,25 @@ INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET valu
 SELECT key, value FROM meta
 
 -- name: select_row_of_request
-SELECT s.row_id FROM jobs AS j JOIN specs AS s USING (seq) WHERE j.request_id = ? LIMIT 1
+SELECT s.row_id FROM jobs AS j JOIN specs AS s USING (seq) WHERE j.request_id = ? AND j.state <> 'in_doubt' LIMIT 1
+
+-- name: select_other_of_request
+SELECT s.row_id FROM jobs AS j JOIN specs AS s USING (seq) WHERE j.request_id = ? AND j.seq <> ? LIMIT 1
+
+-- name: select_shared_requests
+WITH holders AS (SELECT seq, request_id FROM jobs WHERE request_id IS NOT NULL AND state IN ('submitted', 'produced', 'done', 'failed'))
+SELECT h.request_id, s.row_id FROM holders AS h JOIN specs AS s USING (seq)
+WHERE h.request_id IN (SELECT request_id FROM holders GROUP BY request_id HAVING count(*) > 1)
+ORDER BY h.request_id, h.seq
+
+-- name: select_same_files
+WITH files AS (
+    SELECT DISTINCT j.seq, j.position, json_extract(file.value, '$.sha256') AS sha256
+    FROM jobs AS j, json_each(j.artifacts) AS file WHERE j.listed AND j.state = 'done' AND j.artifacts IS NOT NULL
+),
+shared AS (SELECT sha256, count(*) AS n FROM files GROUP BY sha256 HAVING n > 1 ORDER BY n DESC, min(position) LIMIT :limit),
+numbered AS (SELECT f.seq, f.sha256, s.n, row_number() OVER (PARTITION BY f.sha256 ORDER BY f.position) AS nth FROM shared AS s JOIN files AS f USING (sha256))
+SELECT sha256, n, row_id FROM numbered JOIN specs USING (seq) WHERE nth <= :examples ORDER BY n DESC, sha256, nth
 
 -- name: select_events
 SELECT at, name, detail FROM events WHERE seq = ? ORDER BY id

@@ -124,11 +124,11 @@ async def test_a_post_is_never_sent_twice(act: Act, warm: bool) -> None:
 # ── never sent ───────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def unreachable(url: str, **settings: Any) -> str:
+async def unreachable(url: str, kind: ApiErrorKind = ApiErrorKind.UNREACHABLE, **settings: Any) -> str:
     async with client(**settings) as http_client:
         with pytest.raises(ApiError) as caught:
             await http_client.post(URL(url), b"{}")
-    assert caught.value.kind is ApiErrorKind.UNREACHABLE
+    assert caught.value.kind is kind
     assert caught.value.status is None
     return caught.value.message
 
@@ -187,7 +187,7 @@ async def test_an_untrusted_certificate_sends_nothing_and_says_so() -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(Path(__file__).parents[2] / "support" / "self_signed.pem")
     async with raw_server(answer({}), tls=context) as server:
-        message = await unreachable(f"https://localhost:{server.port}/x")
+        message = await unreachable(f"https://localhost:{server.port}/x", ApiErrorKind.UNTRUSTED)
         assert "TLS failed: self-signed certificate" in message
         assert server.requests == []
 
@@ -201,7 +201,7 @@ async def test_a_server_that_does_not_speak_tls_is_sent_nothing() -> None:
 
     listener = await asyncio.start_server(speak_plainly, "127.0.0.1", 0)
     async with listener:
-        assert "TLS failed" in await unreachable(f"https://127.0.0.1:{listener.sockets[0].getsockname()[1]}/x")
+        assert "TLS failed" in await unreachable(f"https://127.0.0.1:{listener.sockets[0].getsockname()[1]}/x", ApiErrorKind.UNTRUSTED)
     await asyncio.sleep(0.01)
 
 
