@@ -34,7 +34,7 @@ from batcher.providers.runcomfy import open_runcomfy
 from batcher.report import FILES, Report, write_report
 from batcher.settings import RunSettings
 from batcher.simulator import Simulator, SimulatorError, SimulatorSettings
-from batcher.storage import LocalStorage
+from batcher.storage import LocalStorage, make_folder
 from batcher.version import VERSION
 
 LEDGER = "ledger.db"
@@ -295,7 +295,7 @@ async def _open_folder(out: Path, *, create: bool) -> AsyncIterator[SqliteLedger
         LedgerReader(path).close()  # says that there is none
     _check_folder(out, is_new=is_new)
     try:
-        out.mkdir(parents=True, exist_ok=True)
+        make_folder(out)
     except OSError as error:
         raise OutputError(f"{out}: cannot be made: {error.strerror}", "Choose an --out folder that can be written.") from error
     is_empty = False

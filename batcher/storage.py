@@ -248,6 +248,15 @@ def _sync(descriptor: int) -> None:
     os.fsync(descriptor)
 
 
+def make_folder(folder: Path) -> None:
+    """Make `folder`, if it is not there, so that a power cut does not take it away with all that is in it. Raises `OSError`."""
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for made in missing or [folder]:  # also one that an earlier process made: it may have died before this point
+        with contextlib.suppress(PermissionError):  # one may pass through a folder that one may not read
+            _sync_folder(made.parent)
+
+
 def _sync_folder(folder: Path) -> None:
     if os.name == "nt":  # a folder cannot be opened there, and NTFS keeps a log of names
         return

@@ -13,8 +13,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from batcher import storage as storage_module
 from batcher.errors import OutputError
-from batcher.storage import LocalStorage
+from batcher.storage import LocalStorage, make_folder
 
 posix_only = pytest.mark.skipif(sys.platform == "win32", reason="links and modes of POSIX")
 
@@ -384,3 +385,22 @@ async def test_cancelled_twice_while_it_is_discarded_a_draft_leaves_nothing(stor
     with pytest.raises(asyncio.CancelledError):
         await task
     assert files_in(root) == {}
+
+
+def test_a_new_folder_is_made_to_last_with_its_parents(tmp_path, monkeypatch):
+    synced = []
+    monkeypatch.setattr(storage_module, "_sync_folder", synced.append)
+    make_folder(tmp_path / "a" / "b")
+    assert (tmp_path / "a" / "b").is_dir()
+    assert sorted(synced) == [tmp_path, tmp_path / "a"]
+    make_folder(tmp_path / "a" / "b")
+    assert synced[2:] == [tmp_path / "a"]
+
+
+def test_a_folder_may_lie_in_one_that_cannot_be_read(tmp_path, monkeypatch):
+    def deny(folder):
+        raise PermissionError(errno.EACCES, "denied", str(folder))
+
+    monkeypatch.setattr(storage_module, "_sync_folder", deny)
+    make_folder(tmp_path / "out")
+    assert (tmp_path / "out").is_dir()

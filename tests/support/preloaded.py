@@ -1,0 +1,259 @@
+"""The command line in processes that are forked from one that has imported everything: hundreds of starts for the price of one.
+
+Each is a process of its own, with arguments, environment, working folder, output and exit code of its own, and ends as the interpreter ends. A start
+may wait until strace follows it, so that not a single call is missed, and may be weakened on purpose, to see that a check notices. The product has no
+switch for that: what is weakened is replaced here, in the forked process, before the command begins.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.support.command import PATIENCE_S, REPOSITORY, Service, environment, wait_until
+
+PRELOADED = (
+    "batcher.app", "batcher.cli.commands", "batcher.cli.summary", "batcher.decisions", "batcher.simulator", "jobs.text_to_image", "ctypes._endian",
+    "encodings.idna", "importlib.readers", "pydantic.type_adapter", "rich._emoji_codes", "uvloop",
+)  # fmt: skip
+"""All that a run imports when it comes to need it."""
+
+PR_SET_PTRACER = 0x59616D61
+PR_SET_PTRACER_ANY = -1
+
+
+class HangError(AssertionError):
+    """A process did not end in time."""
+
+
+@dataclass
+class Process:
+    """One command that was started; `out` and `err` are files with what it said."""
+
+    nursery: Nursery
+    pid: int
+    out: Path
+    err: Path
+    code: int | None = None
+
+    def poll(self) -> int | None:
+        """The exit code, negative for a signal; None while it runs."""
+        if self.code is None:
+            self.code = self.nursery.ask({"poll": self.pid})
+        return self.code
+
+    def wait(self, patience_s: float = PATIENCE_S) -> int:
+        """The exit code. Raises `HangError`, and kills, where it does not come in time."""
+        deadline = time.monotonic() + patience_s
+        while (code := self.poll()) is None:
+            if time.monotonic() > deadline:
+                self.kill()
+                raise HangError(f"process {self.pid} did not end within {patience_s:g} s; it said: {self.err.read_text('utf-8')}")
+            time.sleep(0.005)
+        return code
+
+    def kill(self) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, signal.SIGKILL)
+            wait_until(lambda: self.poll() is not None, "a killed process to be gone")
+
+
+class Nursery:
+    """The process that has imported everything, and forks on demand."""
+
+    def __init__(self, home: Path) -> None:
+        self._home = home
+        self._started = 0
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.support.preloaded"],
+            cwd=REPOSITORY,
+            env=_plain(environment(home)),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def ask(self, request: Mapping[str, Any]) -> Any:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps(request) + "\n")
+        self._process.stdin.flush()
+        return json.loads(self._process.stdout.readline())
+
+    def start(
+        self,
+        *arguments: object,
+        cwd: Path | None = None,
+        env: Mapping[str, str] | None = None,
+        trace: Path | None = None,
+        weakness: str | None = None,
+        one_worker: bool = False,
+    ) -> Process:
+        """Start a command. With `trace` it waits until strace has written to that file; with `one_worker` all work that blocks shares a thread."""
+        self._started += 1
+        out, err = (self._home / f"said-{self._started}.{name}" for name in ("out", "err"))
+        out.touch()
+        err.touch()
+        request = {
+            "argv": [str(argument) for argument in arguments],
+            "cwd": str(cwd or self._home),
+            "env": _plain(environment(self._home, **(env or {}))),
+            "out": str(out),
+            "err": str(err),
+            "trace": None if trace is None else str(trace),
+            "weakness": weakness,
+            "one_worker": one_worker,
+        }
+        return Process(self, self.ask(request), out, err)
+
+    @contextmanager
+    def service(self, *flags: object) -> Iterator[Service]:
+        """A simulator of its own."""
+        process = self.start("simulate", "--port", 0, *flags)
+        try:
+            wait_until(lambda: process.out.read_text("utf-8").endswith("/v1\n"), "the simulator to be up")
+            yield Service(process.out.read_text("utf-8").strip())
+        finally:
+            process.kill()
+
+    def close(self) -> None:
+        """End, with everything that was started and still runs."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait(timeout=PATIENCE_S)
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+
+
+@contextmanager
+def nursery(home: Path) -> Iterator[Nursery]:
+    opened = Nursery(home)
+    try:
+        yield opened
+    finally:
+        opened.close()
+
+
+def _plain(env: Mapping[str, str]) -> dict[str, str]:
+    """Without what would make a forked process measure its coverage: that writes files, and is not what is looked at."""
+    return {name: value for name, value in env.items() if not name.startswith("COVERAGE")}
+
+
+# What follows runs in the process that forks, and in what is forked from it.
+
+
+def _serve() -> None:
+    for name in PRELOADED:
+        importlib.import_module(name)
+    children: set[int] = set()
+    for line in sys.stdin:
+        request = json.loads(line)
+        if "poll" in request:
+            answer = _poll(request["poll"], children)
+        elif (answer := os.fork()) == 0:
+            _become(request)
+            return
+        else:
+            children.add(answer)
+        print(json.dumps(answer), flush=True)
+    for pid in children:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+
+
+def _poll(pid: int, children: set[int]) -> int | None:
+    done, status = os.waitpid(pid, os.WNOHANG)
+    if not done:
+        return None
+    children.discard(pid)
+    return os.waitstatus_to_exitcode(status)
+
+
+def _become(request: Mapping[str, Any]) -> None:
+    """Turn into the command; comes back only where the command does not exit."""
+    os.chdir(request["cwd"])
+    os.environ.clear()
+    os.environ.update(request["env"])
+    for descriptor, path, flags in ((0, os.devnull, os.O_RDONLY), (1, request["out"], os.O_WRONLY), (2, request["err"], os.O_WRONLY)):
+        opened = os.open(path, flags)
+        os.dup2(opened, descriptor)
+        os.close(opened)
+    if request["weakness"] is not None:
+        WEAKNESSES[request["weakness"]]()
+    if request["one_worker"]:
+        _share_one_worker()
+    if request["trace"] is not None:
+        _wait_for_strace(request["trace"])
+    sys.argv = ["batcher", *request["argv"]]
+    from batcher.cli import main
+
+    main()
+
+
+def _wait_for_strace(trace: str) -> None:
+    """Make a call that is followed and means nothing, until it shows: from there on nothing is missed."""
+    import ctypes
+
+    ctypes.CDLL(None).prctl(PR_SET_PTRACER, ctypes.c_ulong(PR_SET_PTRACER_ANY), 0, 0, 0)  # for kernels that let only ancestors look
+    while not (os.path.exists(trace) and os.path.getsize(trace)):  # noqa: PTH110, PTH202 - nothing is allocated between two looks
+        os.getppid()
+        time.sleep(0.001)
+
+
+def _share_one_worker() -> None:
+    """One thread for all work that blocks: strace counts the calls of each thread by itself, so its n-th is then the n-th of all."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    from batcher.cli import running
+
+    factory = running._loop_factory()
+    assert factory is not None
+
+    def new_loop() -> Any:
+        loop = factory()
+        loop.set_default_executor(ThreadPoolExecutor(1))
+        return loop
+
+    running._loop_factory = lambda: new_loop
+
+
+def _set_synchronous(word: str) -> None:
+    from batcher.ledger import sqlite
+
+    opened = sqlite._open
+
+    def weak(path: Path | None) -> Any:
+        connection = opened(path)
+        connection.execute(f"PRAGMA synchronous = {word}")
+        return connection
+
+    sqlite._open = weak
+
+
+def _forget(name: str) -> None:
+    from batcher import storage
+
+    setattr(storage, name, lambda *_: None)
+
+
+WEAKNESSES = {
+    "synchronous=NORMAL": lambda: _set_synchronous("NORMAL"),
+    "synchronous=OFF": lambda: _set_synchronous("OFF"),
+    "folders not synced": lambda: _forget("_sync_folder"),
+    "files not synced": lambda: _forget("_sync"),
+}
+"""What a check must notice, each by the name that reports give it."""
+
+
+if __name__ == "__main__":
+    _serve()
