@@ -10,27 +10,43 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from python_mutants import Mutant, enum_members, python_mutants
 from running import Bench, Outcome
 from sql_mutants import sql_mutants
 
 ROOT = Path(__file__).resolve().parents[2]
+
+
+class Area(NamedTuple):
+    modules: list[str]
+    tests: list[str]
+
+
 AREAS = {
-    "ledger": [
-        "batcher/ledger/writer.py", "batcher/ledger/sqlite.py", "batcher/ledger/planning.py", "batcher/ledger/reader.py", "batcher/ledger/codec.py",
-        "batcher/ledger/owner.py", "batcher/ledger/statements.py", "batcher/ledger/sql/queries.sql", "batcher/ledger/sql/0001_rows.sql",
-    ],
-    "lifecycle": ["batcher/lifecycle.py", "batcher/retry.py", "batcher/decisions.py"],
-    "submit": ["batcher/engine.py", "batcher/carry.py", "batcher/gate.py", "batcher/pacing.py", "batcher/course.py"],
+    "lifecycle": Area(
+        ["batcher/lifecycle.py", "batcher/retry.py", "batcher/decisions.py"],
+        ["tests/unit/test_lifecycle.py", "tests/unit/test_retry.py", "tests/unit/test_decisions.py", "tests/unit/test_carry.py"],
+    ),
+    "submit": Area(
+        ["batcher/engine.py", "batcher/carry.py", "batcher/gate.py", "batcher/pacing.py", "batcher/course.py"],
+        [f"tests/unit/test_{name}.py" for name in ("engine", "carry", "gate", "pacing", "course", "polling")],
+    ),
+    "ledger": Area(
+        [
+            *(f"batcher/ledger/{name}.py" for name in ("writer", "sqlite", "planning", "reader", "codec", "owner", "statements")),
+            "batcher/ledger/sql/queries.sql", "batcher/ledger/sql/0001_rows.sql",
+        ],
+        ["tests/unit/ledger", "tests/contract/test_ledger.py", "tests/unit/test_decisions.py"],
+    ),
 }  # fmt: skip
-TESTS = [
-    "tests/unit/ledger", "tests/contract/test_ledger.py", "tests/unit/test_lifecycle.py", "tests/unit/test_retry.py", "tests/unit/test_decisions.py",
-    "tests/unit/test_pacing.py", "tests/unit/test_gate.py", "tests/unit/test_course.py", "tests/unit/test_carry.py", "tests/unit/test_engine.py",
-    "tests/unit/test_plan.py", "tests/unit/test_polling.py",
-]  # fmt: skip
 ENUMS = ["batcher/model.py", "batcher/errors.py", "batcher/lifecycle.py", "batcher/pacing.py"]
+SAME = ("module", "operator", "change")
+"""What tells a mutant from others, wherever its line has moved."""
+
 SHARE = 0.9
 """What has to be found of the bugs in each area."""
 
@@ -44,16 +60,17 @@ def mutants_of(module: str) -> list[Mutant]:
     return list(python_mutants(module, text, enums))
 
 
-def chosen(options: argparse.Namespace) -> list[Mutant]:
-    modules = [module for area in AREAS.values() for module in area if not options.module or any(part in module for part in options.module)]
+def chosen(options: argparse.Namespace) -> dict[str, list[Mutant]]:
+    """The mutants to try, by area."""
+    modules = [module for area in AREAS.values() for module in area.modules if not options.module or any(part in module for part in options.module)]
     mutants = [mutant for module in modules for mutant in mutants_of(module)]
     if options.again:
-        names = {entry["name"] for entry in json.loads(Path(options.again).read_text(encoding="utf-8")) if entry["outcome"] == Outcome.SURVIVED}
-        by_place = {name.partition("[")[2] + name.partition(":")[0] for name in names}  # lines may have moved
-        mutants = [mutant for mutant in mutants if mutant.name.partition("[")[2] + mutant.module in by_place]
+        entries = json.loads(Path(options.again).read_text(encoding="utf-8"))
+        survived = {tuple(entry[name] for name in SAME) for entry in entries if entry["outcome"] == Outcome.SURVIVED}
+        mutants = [mutant for mutant in mutants if tuple(getattr(mutant, name) for name in SAME) in survived]
     if options.sample and options.sample < len(mutants):
         mutants = random.Random(0).sample(mutants, options.sample)
-    return mutants
+    return {name: [mutant for mutant in mutants if mutant.module in area.modules] for name, area in AREAS.items()}
 
 
 def table(results: list[tuple[Mutant, Outcome, str]]) -> bool:
@@ -61,7 +78,7 @@ def table(results: list[tuple[Mutant, Outcome, str]]) -> bool:
     counts: Counter[tuple[str, Outcome]] = Counter((mutant.module, outcome) for mutant, outcome, _ in results)
     good = True
     print(f"\n{'module':36} {'mutants':>8} {'killed':>8} {'hung':>6} {'survived':>9} {'score':>7}")
-    for area, modules in AREAS.items():
+    for area, (modules, _) in AREAS.items():
         for name, of in [*((module, [module]) for module in modules), (f"= {area}", modules)]:
             killed, hung, survived = (sum(counts[module, outcome] for module in of) for outcome in (Outcome.KILLED, Outcome.HUNG, Outcome.SURVIVED))
             total = killed + hung + survived
@@ -72,30 +89,33 @@ def table(results: list[tuple[Mutant, Outcome, str]]) -> bool:
     return good
 
 
+def tried(tests: list[str], mutants: list[Mutant], jobs: int) -> Iterator[tuple[Mutant, Outcome, str]]:
+    """What became of each mutant, and the test that found it; tells on the way."""
+    with tempfile.TemporaryDirectory(prefix="mutation-") as folder:
+        bench = Bench(tests, Path(folder))
+        print(f"{len(bench.seconds)} tests pass on the code as it is, in {sum(bench.seconds.values()):.0f} s. {len(mutants)} mutants.", flush=True)
+        for number, (mutant, outcome, killer) in enumerate(bench.run(mutants, jobs), start=1):
+            if outcome is Outcome.SURVIVED or number % 100 == 0:
+                print(f"{number}/{len(mutants)} {outcome}: {mutant.name}", flush=True)
+            yield mutant, outcome, killer
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/mutate", description=__doc__)
     parser.add_argument("--module", action="append", metavar="M", help="only files with this in their path; may be given several times")
     parser.add_argument("--sample", type=int, metavar="N", help="only N mutants, always the same")
     parser.add_argument("--json", metavar="FILE", help="write every mutant and what became of it")
     parser.add_argument("--again", metavar="FILE", help="only those that survived according to FILE, from an earlier --json")
-    parser.add_argument("--tests", nargs="+", default=TESTS, metavar="PATH", help="the tests to run, instead of those of the three areas")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="mutants tried at once")
     parser.add_argument("--list", action="store_true", help="only list the mutants")
     options = parser.parse_args()
     mutants = chosen(options)
     if options.list:
-        print("\n".join(mutant.name for mutant in mutants))
+        print("\n".join(mutant.name for area in mutants.values() for mutant in area))
         return 0
     os.chdir(ROOT)
     started = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="mutation-") as folder:
-        bench = Bench(options.tests, Path(folder))
-        print(f"{len(bench.seconds)} tests pass on the code as it is, in {sum(bench.seconds.values()):.0f} s. {len(mutants)} mutants.")
-        results = []
-        for done, (mutant, outcome, killer) in enumerate(bench.run(mutants, options.jobs), start=1):
-            results.append((mutant, outcome, killer))
-            if outcome is Outcome.SURVIVED or done % 100 == 0:
-                print(f"{done}/{len(mutants)} {time.monotonic() - started:.0f} s  {outcome}: {mutant.name}", flush=True)
+    results = [result for area, of in mutants.items() if of for result in tried(AREAS[area].tests, of, options.jobs)]
     results.sort(key=lambda result: (result[0].module, result[0].line, result[0].name))
     if options.json:
         fields = ("module", "line", "operator", "change")

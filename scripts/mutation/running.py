@@ -12,7 +12,7 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -31,24 +31,17 @@ PRELOADED = [
 ]  # fmt: skip
 OPTIONS = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-W", "ignore::pytest.PytestAssertRewriteWarning"]
 MEMORY_BYTES = 4 << 30
-CPU_S, WALL_S = 10, 60
-"""What a mutant is given beyond a multiple of what its tests took: a machine may be busy, and a bug may go round in circles."""
+PATIENCE_S = 12
+"""How long a test may take beyond twenty times as long as usual: a machine may be busy, and a bug may go round in circles or wait for ever."""
 
 
 class Outcome(StrEnum):
     KILLED = "killed"
     HUNG = "hung"
-    """Found too: its tests did not end in several times their usual time."""
+    """Found too: its tests did not end in many times their usual time."""
     SURVIVED = "survived"
     STILLBORN = "stillborn"
     """The module, or what imports it, does not even load."""
-
-
-@dataclass(slots=True)
-class _Trial:
-    mutant: Mutant
-    folder: Path
-    deadline: float
 
 
 class Bench:
@@ -88,7 +81,7 @@ class Bench:
 
     def run(self, mutants: list[Mutant], jobs: int) -> Iterator[tuple[Mutant, Outcome, str]]:
         """Each mutant with what became of it and the test that found it, in no order."""
-        running: dict[int, _Trial] = {}
+        running: dict[int, tuple[Mutant, Path]] = {}
         for number, mutant in enumerate(mutants):
             tests = self._tests_for(mutant)
             if not tests:
@@ -96,12 +89,11 @@ class Bench:
                 continue
             while len(running) >= jobs:
                 yield from self._ended(running)
-            expected_s = sum(self.seconds[test] for test in tests)
             folder = self._folder / str(number)
             folder.mkdir()
             files = sorted({test.partition("::")[0] for test in tests})
-            pid = _fork(files, _Plugin(folder, tests, CPU_S + int(4 * expected_s)), [], mutant)
-            running[pid] = _Trial(mutant, folder, time.monotonic() + WALL_S + 10 * expected_s)
+            usual = {test: self.seconds[test] for test in tests}
+            running[_fork(files, _Plugin(folder, usual), [], mutant)] = mutant, folder
         while running:
             yield from self._ended(running)
 
@@ -114,26 +106,17 @@ class Bench:
             of = [tests for name, found in self._tests_of.items() if name.startswith("batcher/ledger/") for tests in found.values()]
         return sorted(set().union(*of) & set(self.seconds), key=lambda test: (self.seconds[test], test))
 
-    def _ended(self, running: dict[int, _Trial]) -> Iterator[tuple[Mutant, Outcome, str]]:
+    def _ended(self, running: dict[int, tuple[Mutant, Path]]) -> Iterator[tuple[Mutant, Outcome, str]]:
         """Those that ended meanwhile; waits a moment where none has."""
-        ended = []
-        for pid, trial in running.items():
-            done, status = os.waitpid(pid, os.WNOHANG)
-            late = not done and time.monotonic() > trial.deadline
-            if late:
-                with suppress(ProcessLookupError):
-                    os.killpg(pid, signal.SIGKILL)
-                _, status = os.waitpid(pid, 0)
-            if done or late:
-                ended.append((pid, os.waitstatus_to_exitcode(status)))
-        for pid, code in ended:
-            trial = running.pop(pid)
+        ended = [(pid, status) for pid in running for done, status in [os.waitpid(pid, os.WNOHANG)] if done]
+        for pid, status in ended:
+            mutant, folder = running.pop(pid)
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(pid, signal.SIGKILL)  # what it left behind
-            killer = trial.folder / "killer"
+            killer = folder / "killer"
             found = killer.read_text(encoding="utf-8") if killer.exists() else ""
-            shutil.rmtree(trial.folder, ignore_errors=True)
-            yield trial.mutant, _outcome(code, found), found
+            shutil.rmtree(folder, ignore_errors=True)
+            yield mutant, _outcome(os.waitstatus_to_exitcode(status), found), found
         if not ended:
             time.sleep(0.01)
 
@@ -141,7 +124,7 @@ class Bench:
 def _outcome(code: int, killer: str) -> Outcome:
     if code == pytest.ExitCode.OK:
         return Outcome.SURVIVED
-    if code in (-signal.SIGXCPU, -signal.SIGKILL):
+    if code == -signal.SIGALRM:
         return Outcome.HUNG
     if killer or code < 0:
         return Outcome.KILLED
@@ -152,17 +135,20 @@ def _outcome(code: int, killer: str) -> Outcome:
 
 @dataclass
 class _Plugin:
-    """Runs `tests` only, the first first; notes how long each took and which one failed."""
+    """Runs only the tests in `usual`, in its order, where there are any; notes how long each took and which one failed."""
 
     folder: Path
-    tests: Iterable[str] = ()
-    cpu_s: int = 600
+    usual: dict[str, float] = field(default_factory=dict)
+    """How long each test takes."""
     seconds: dict[str, float] = field(default_factory=dict)
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        if self.tests:
-            order = {test: number for number, test in enumerate(self.tests)}
+        if self.usual:
+            order = {test: number for number, test in enumerate(self.usual)}
             items[:] = sorted((item for item in items if item.nodeid in order), key=lambda item: order[item.nodeid])
+
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        signal.alarm(PATIENCE_S + int(20 * self.usual.get(nodeid, 10.0)))
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         self.seconds[report.nodeid] = self.seconds.get(report.nodeid, 0.0) + report.duration
@@ -221,7 +207,7 @@ def _fork(files: list[str], plugin: _Plugin, options: list[str], mutant: Mutant 
         os.dup2(output, 1)
         os.dup2(output, 2)
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
-        resource.setrlimit(resource.RLIMIT_CPU, (plugin.cpu_s, plugin.cpu_s + 5))
+        signal.alarm(5 * PATIENCE_S)
         assert not any(name.partition(".")[0] in ("batcher", "jobs", "tests") for name in sys.modules)
         if mutant is not None:
             sys.meta_path.insert(0, _Mutated(mutant))
