@@ -309,10 +309,11 @@ async def _open_folder(out: Path, *, create: bool) -> AsyncIterator[SqliteLedger
                 await ledger.aclose()
     finally:
         if is_empty:
-            for name in (LEDGER, f"{LEDGER}-wal", f"{LEDGER}-shm", Owner.FILE):
-                (out / name).unlink(missing_ok=True)
-        if is_empty and is_new_folder:
-            out.rmdir()
+            with suppress(OSError):  # an empty ledger that stays does no harm, and what made the disk fail is said already
+                for name in (LEDGER, f"{LEDGER}-wal", f"{LEDGER}-shm", f"{LEDGER}-journal", Owner.FILE):
+                    (out / name).unlink(missing_ok=True)
+                if is_new_folder:
+                    out.rmdir()
 
 
 def _check_folder(out: Path, *, is_new: bool) -> None:

@@ -91,7 +91,7 @@ class LocalStorage:
                 self._keep(target, name, digest)
             part.replace(target)
         with _mapped(folder):
-            _sync_folder(folder)
+            sync_folder(folder)
         return target.relative_to(self._root).as_posix()
 
     def _open_draft(self, stem: str) -> tuple[Path, BufferedWriter]:
@@ -123,7 +123,7 @@ class LocalStorage:
         if not stat.S_ISDIR(mode):
             raise NotADirectoryError(errno.ENOTDIR, "is not a folder")
         if folder not in self._durable:  # also one that an earlier process made: it may have died before this point
-            _sync_folder(parent)
+            sync_folder(parent)
             self._durable.add(folder)
 
     def _keep(self, target: Path, name: str, digest: str) -> None:
@@ -138,7 +138,7 @@ class LocalStorage:
             kept = folder / f"{stem}.{digest[:length]}{ext}"
             if not os.path.lexists(kept):
                 target.replace(kept)
-                _sync_folder(folder)
+                sync_folder(folder)
                 return
             if _is_file(kept) and _sha256(kept) == digest:
                 return
@@ -254,10 +254,11 @@ def make_folder(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for made in missing or [folder]:  # also one that an earlier process made: it may have died before this point
         with contextlib.suppress(PermissionError):  # one may pass through a folder that one may not read
-            _sync_folder(made.parent)
+            sync_folder(made.parent)
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Make the names in `folder` last. Raises `OSError`."""
     if os.name == "nt":  # a folder cannot be opened there, and NTFS keeps a log of names
         return
     descriptor = os.open(folder, os.O_RDONLY | _NO_LINK)

@@ -7,6 +7,7 @@ import os
 import socket
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
@@ -45,9 +46,14 @@ class Owner:
             whose = self._describe()
             self._file.close()
             raise OutputError(f"{folder} is in use: {whose}", "Wait for it to end, stop it, or choose another --out folder.") from error
-        self._file.truncate(0)
-        self._file.write(json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}))
-        self._file.flush()
+        try:
+            self._file.truncate(0)
+            self._file.write(json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}))
+            self._file.flush()
+        except OSError as error:
+            with suppress(OSError):  # what is left in the buffer cannot be written either
+                self._file.close()
+            raise OutputError(f"{path}: cannot be written: {error.strerror}", "Make room on the disk, or choose another --out folder.") from error
 
     def _describe(self) -> str:
         self._file.seek(0)

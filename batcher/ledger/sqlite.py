@@ -21,6 +21,7 @@ from batcher.ledger.statements import APPLICATION_ID, migrations, statements
 from batcher.ledger.writer import InlineWriter, ThreadWriter, Writer
 from batcher.model import Job, JobSpec, Lane, Mode, State
 from batcher.ports import PlanSummary
+from batcher.storage import sync_folder
 
 
 class _DryRunDoneError(LedgerError):
@@ -40,6 +41,7 @@ class SqliteLedger:
 
     def __init__(self, path: Path | None, *, threaded: bool = True) -> None:
         self._sql = statements()
+        self._unsynced = None if path is None else path.absolute().parent
         self._counts = dict.fromkeys(State, 0)
         self.spent_usd = 0.0
         """What the rows of the batch cost so far, as far as known."""
@@ -50,7 +52,7 @@ class SqliteLedger:
             raise LedgerError(
                 f"{path}: the ledger cannot be opened: {error}", "If the file is damaged, keep it: it holds the ids of what was paid for."
             ) from error
-        self._writer: Writer = (ThreadWriter if threaded else InlineWriter)(connection, self._read_tallies)
+        self._writer: Writer = (ThreadWriter if threaded else InlineWriter)(connection, self._after_commit)
 
     async def plan(self, items: Iterable[JobSpec | Problem], *, dry_run: bool = False) -> PlanSummary:
         """See the port."""
@@ -157,6 +159,13 @@ class SqliteLedger:
     async def aclose(self) -> None:
         """See the port."""
         await self._writer.aclose()
+
+    def _after_commit(self, connection: sqlite3.Connection) -> None:
+        """The first commit makes the log beside the ledger. SQLite syncs its name, but does not mind where that fails."""
+        if self._unsynced is not None:
+            sync_folder(self._unsynced)
+            self._unsynced = None
+        self._read_tallies(connection)
 
     def _read_tallies(self, connection: sqlite3.Connection) -> None:
         rows = connection.execute(self._sql["select_tallies"]).fetchall()

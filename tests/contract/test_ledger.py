@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import random
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import fields, replace
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from batcher.errors import InputError, ManifestError, Problem
+from batcher.errors import InputError, LedgerError, ManifestError, Problem
 from batcher.events import (
     Accepted,
     Broken,
@@ -463,4 +464,16 @@ async def test_meta_runs_requests_and_events_are_there_for_a_reader(tmp_path: Pa
     assert [(at, name) for at, name, _ in told] == [(NOW + 3, name) for name in ("Claimed", "Refused", "Claimed", "Accepted")]
     assert told[1][2] == {"failure": {"kind": "unreachable", "message": "no", "remedy": ""}, "transient": True, "retry_after_s": 2.0}
     assert told[0][2] == {}
+    await book.ledger.aclose()
+
+
+async def test_nothing_is_recorded_beside_a_log_whose_name_may_not_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(folder: Path) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr("batcher.ledger.sqlite.sync_folder", fail)
+    book = Book(tmp_path / "ledger.db")
+    for _ in range(2):
+        with pytest.raises(LedgerError, match="Input/output error"):
+            await book.plan(make_spec("a"))
     await book.ledger.aclose()

@@ -389,7 +389,7 @@ async def test_cancelled_twice_while_it_is_discarded_a_draft_leaves_nothing(stor
 
 def test_a_new_folder_is_made_to_last_with_its_parents(tmp_path, monkeypatch):
     synced = []
-    monkeypatch.setattr(storage_module, "_sync_folder", synced.append)
+    monkeypatch.setattr(storage_module, "sync_folder", synced.append)
     make_folder(tmp_path / "a" / "b")
     assert (tmp_path / "a" / "b").is_dir()
     assert sorted(synced) == [tmp_path, tmp_path / "a"]
@@ -401,6 +401,6 @@ def test_a_folder_may_lie_in_one_that_cannot_be_read(tmp_path, monkeypatch):
     def deny(folder):
         raise PermissionError(errno.EACCES, "denied", str(folder))
 
-    monkeypatch.setattr(storage_module, "_sync_folder", deny)
+    monkeypatch.setattr(storage_module, "sync_folder", deny)
     make_folder(tmp_path / "out")
     assert (tmp_path / "out").is_dir()

@@ -24,8 +24,11 @@ from batcher.errors import LedgerError
 from batcher.ledger import sqlite
 from tests.support.command import write_rows
 from tests.support.crash_states import History, Tree, all_names, on_disk, states, within
-from tests.support.preloaded import WEAKNESSES, Nursery, nursery
+from tests.support.preloaded import Nursery, nursery
 from tests.support.system_calls import calls_in, traced, why_not
+
+CONTROLS = ("synchronous=NORMAL", "synchronous=OFF", "folders not synced", "files not synced")
+"""Weaknesses that show in what a power cut leaves, and nowhere else."""
 
 LEDGER_FILES = ("ledger.db", "ledger.db-wal", "ledger.db-journal")
 _STATUS = re.compile(rb"GET /v1/requests/([\w-]+)/status ")
@@ -237,7 +240,7 @@ def main() -> int:
     folder = Path(tempfile.mkdtemp(prefix="crash-states-"))
     try:
         with nursery(folder) as home, checker() as checks:
-            for number, weakness in enumerate([None, *([] if options.no_controls else WEAKNESSES)]):
+            for number, weakness in enumerate([None, *([] if options.no_controls else CONTROLS)]):
                 verdict = Verdict(weakness or "as it is")
                 for history in record(home, folder / str(number), options.rows, weakness):
                     checks.look(verdict, history, options.seed, options.rounds)

@@ -1,9 +1,9 @@
 """What a power cut could leave behind, rebuilt from the system calls of one run.
 
 The model is harder than a local file system. What was written is on the disk for certain only after an fsync of that file which began after the write
-had returned, and itself returned; a name only after an fsync of its folder. Whatever else had begun by the time of the cut may be there, in any
-combination: whole, torn at sectors of 512 bytes, or as a length without bytes. Only the names of one folder change in order. The shared-memory index
-of SQLite is not kept, as it never is over a restart.
+had returned, and itself returned without an error; a name only after an fsync of its folder. Bytes that an fsync failed for are never certain again.
+Whatever else had begun by the time of the cut may be there, in any combination: whole, torn at sectors of 512 bytes, or as a length without bytes.
+Only the names of one folder change in order. The shared-memory index of SQLite is not kept, as it never is over a restart.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ class Change:
     began: float
     ended: float
     durable: float = NEVER
+    forgotten: bool = False
 
 
 @dataclass(slots=True)
@@ -86,7 +87,7 @@ class History:
             self._lay_down(PurePosixPath(name), content)
             self.whole.setdefault(name, set()).add(content)
         for call in self.calls:
-            if call.result is None or call.result >= 0:
+            if call.result is None or call.result >= 0 or call.name in SYNCS:
                 self._take(call)
         happened = [*itertools.chain.from_iterable(self.changes.values()), *self.namings]
         begun = {one.began for one in happened} | {message.began for message in self.messages}
@@ -96,7 +97,7 @@ class History:
     @property
     def end(self) -> float:
         """The moment after everything."""
-        return self.moments[-1] + 1
+        return self.moments[-1] + 1 if self.moments else 0.0
 
     def sent_before(self, moment: float) -> Iterator[bytes]:
         """Every message that had begun to be sent by then."""
@@ -208,11 +209,11 @@ class History:
         match call.name:
             case "mkdir" | "mkdirat":
                 place = self._find(_absolute(call, call.name == "mkdirat"))
-                if place is not None:
+                if place is not None and self._live(*place) is None:  # else it was killed before it could fail
                     child = next(self._numbers)
                     self._folders.add(child)
                     self.namings.append(Naming(*place, child, None, call.began, call.ended))
-            case "unlink" | "unlinkat":
+            case "unlink" | "unlinkat" | "rmdir":
                 place = self._find(_absolute(call, call.name == "unlinkat"))
                 if place is not None:
                     self.namings.append(Naming(*place, None, None, call.began, call.ended))
@@ -236,18 +237,20 @@ class History:
     def _sync(self, call: Call) -> None:
         assert call.name in ("fsync", "fdatasync"), f"nothing is known of what {call.name} makes durable"
         synced = self._file(call.of())
-        if synced is None or call.result != 0:
+        if synced is None:
             return
         of_folder = [naming for naming in self.namings if naming.folder == synced or (naming.source is not None and naming.source[0] == synced)]
         for one in [*self.changes.get(synced, ()), *(of_folder if synced in self._folders else ())]:
-            if one.ended < call.began and one.durable is NEVER:
-                one.durable = call.ended
+            if one.ended < call.began and one.durable is NEVER and not (isinstance(one, Change) and one.forgotten):
+                if call.result == 0:
+                    one.durable = call.ended
+                elif isinstance(one, Change):  # the system drops what it could not write, and the next fsync says that all is well
+                    one.forgotten = True
 
     def _write(self, call: Call) -> None:
         what = call.of()
         if call.name in SENDS or what.startswith(("TCP", "socket")):
-            if call.name == "write":
-                self.messages.append(Message(call.began, call.beginning(1)))
+            self.messages.append(Message(call.began, call.sent()))
             return
         file = self._file(what)
         if file is None:

@@ -7,6 +7,9 @@ switch for that: what is weakened is replaced here, in the forked process, befor
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import gc
 import importlib
 import json
 import os
@@ -15,6 +18,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,9 +101,9 @@ class Nursery:
         env: Mapping[str, str] | None = None,
         trace: Path | None = None,
         weakness: str | None = None,
-        one_worker: bool = False,
+        countable: bool = False,
     ) -> Process:
-        """Start a command. With `trace` it waits until strace has written to that file; with `one_worker` all work that blocks shares a thread."""
+        """Start a command. With `trace` it waits until strace has written to that file; `countable`: see `_make_countable`."""
         self._started += 1
         out, err = (self._home / f"said-{self._started}.{name}" for name in ("out", "err"))
         out.touch()
@@ -112,7 +116,7 @@ class Nursery:
             "err": str(err),
             "trace": None if trace is None else str(trace),
             "weakness": weakness,
-            "one_worker": one_worker,
+            "countable": countable,
         }
         return Process(self, self.ask(request), out, err)
 
@@ -155,6 +159,7 @@ def _plain(env: Mapping[str, str]) -> dict[str, str]:
 def _serve() -> None:
     for name in PRELOADED:
         importlib.import_module(name)
+    gc.freeze()  # what is here now is not looked at again in every child
     children: set[int] = set()
     for line in sys.stdin:
         request = json.loads(line)
@@ -190,8 +195,8 @@ def _become(request: Mapping[str, Any]) -> None:
         os.close(opened)
     if request["weakness"] is not None:
         WEAKNESSES[request["weakness"]]()
-    if request["one_worker"]:
-        _share_one_worker()
+    if request["countable"]:
+        _make_countable()
     if request["trace"] is not None:
         _wait_for_strace(request["trace"])
     sys.argv = ["batcher", *request["argv"]]
@@ -210,17 +215,21 @@ def _wait_for_strace(trace: str) -> None:
         time.sleep(0.001)
 
 
-def _share_one_worker() -> None:
-    """One thread for all work that blocks: strace counts the calls of each thread by itself, so its n-th is then the n-th of all."""
-    from concurrent.futures import ThreadPoolExecutor
+def _make_countable() -> None:
+    """Let strace's count mean something: it counts the calls of each thread by itself, and knows nothing of what they are for.
 
+    All work that blocks shares a thread. The event loop is Python's own, which sends with `sendto` what uvloop sends with `write`; and it is woken up
+    by `sendmsg`, which nothing else uses.
+    """
     from batcher.cli import running
 
-    factory = running._loop_factory()
-    assert factory is not None
+    class Loop(asyncio.SelectorEventLoop):
+        def _write_to_self(self) -> None:
+            with contextlib.suppress(OSError, AttributeError):
+                self._csock.sendmsg([b"\0"])
 
-    def new_loop() -> Any:
-        loop = factory()
+    def new_loop() -> asyncio.AbstractEventLoop:
+        loop = Loop()
         loop.set_default_executor(ThreadPoolExecutor(1))
         return loop
 
@@ -241,16 +250,37 @@ def _set_synchronous(word: str) -> None:
 
 
 def _forget(name: str) -> None:
+    """Replace a function of `batcher.storage` by one that does nothing, wherever it was imported to."""
     from batcher import storage
 
-    setattr(storage, name, lambda *_: None)
+    function = getattr(storage, name)
+    for module in tuple(sys.modules.values()):
+        if getattr(module, name, None) is function:
+            setattr(module, name, lambda *_: None)
+
+
+def _ignore_ledger_errors() -> None:
+    from batcher.errors import LedgerError
+    from batcher.ledger import writer
+
+    run = writer._Transactions.run
+
+    def careless(self: Any, works: Any, *, alone: bool) -> Any:
+        try:
+            return run(self, works, alone=alone)
+        except LedgerError:
+            self.broken = None
+            return [None] * len(works)
+
+    writer._Transactions.run = careless
 
 
 WEAKNESSES = {
     "synchronous=NORMAL": lambda: _set_synchronous("NORMAL"),
     "synchronous=OFF": lambda: _set_synchronous("OFF"),
-    "folders not synced": lambda: _forget("_sync_folder"),
+    "folders not synced": lambda: _forget("sync_folder"),
     "files not synced": lambda: _forget("_sync"),
+    "errors of the ledger ignored": _ignore_ledger_errors,
 }
 """What a check must notice, each by the name that reports give it."""
 

@@ -27,6 +27,7 @@ FOLLOWED = (*DATA, *NAMES, *SYNCS, *SENDS)
 _LINE = re.compile(r"(?P<thread>\d+) +(?:(?P<name>\w+)\(|<\.\.\. (?P<resumed>\w+) resumed>)(?P<rest>.*)")
 _END = re.compile(r"(?P<arguments>.*?)\) *= (?P<result>-?\d+|\?)(?P<remark>.*)")
 _TEXT = re.compile(r'^"((?:\\x[0-9a-f]{2})*)"(?P<cut>\.\.\.)?$')
+_BUFFER = re.compile(r'iov_base="((?:\\x[0-9a-f]{2})*)"')
 _DESCRIPTOR = re.compile(r"^(?P<number>\d+|AT_FDCWD)<(?P<of>.*)>$")
 
 
@@ -75,6 +76,12 @@ class Call:
         match = _TEXT.match(self.arguments[place])
         return b"" if match is None else bytes.fromhex(match[1].replace("\\x", ""))
 
+    def sent(self) -> bytes:
+        """What was handed to a socket, of one buffer or of several."""
+        if self.name in ("write", "sendto"):
+            return self.beginning(1)
+        return bytes.fromhex("".join(_BUFFER.findall(", ".join(self.arguments))).replace("\\x", ""))
+
     def path(self, place: int) -> str:
         """The path at `place`."""
         return os.fsdecode(self.text(place))
@@ -88,11 +95,11 @@ class Call:
 @contextmanager
 def traced(
     home: Nursery, *arguments: object, trace: Path, cwd: Path, env: Mapping[str, str], inject: str | None = None, shown_bytes: int = 1 << 24,
-    follow: Sequence[str] = FOLLOWED, weakness: str | None = None, one_worker: bool = False,
+    follow: Sequence[str] = FOLLOWED, weakness: str | None = None, countable: bool = False,
 ) -> Iterator[Process]:  # fmt: skip
     """A command with strace on it from its first call; `inject` is an expression of strace's. The trace is whole when the context ends."""
     assert (reason := why_not()) is None, reason
-    process = home.start(*arguments, cwd=cwd, env=env, trace=trace, weakness=weakness, one_worker=one_worker)
+    process = home.start(*arguments, cwd=cwd, env=env, trace=trace, weakness=weakness, countable=countable)
     options = ["-f", "-yy", "-xx", "-s", str(shown_bytes), "-o", str(trace), "-e", "signal=none", "-e", f"trace={','.join(('getppid', *follow))}"]
     if inject is not None:
         options += ["-e", f"inject={inject}"]
