@@ -65,8 +65,6 @@ class Carrier:
         self._words: set[str] = set()
         self._encoded: dict[int, bytes] = {}
         self.requests: Counter[str] = Counter()
-        self.trouble: str = ""
-        """The last words of a call that failed for a reason of the whole batch."""
 
     async def perform(self, command: Command, job: Job) -> Event | None:
         """Do what `command` says with `job`. None where the course changed meanwhile, or the world cannot take it now."""
@@ -120,8 +118,8 @@ class Carrier:
         if isinstance(event, Lost) or event.transient:
             self._first.undecided(number)
         elif self._first.refused(number):
-            self.trouble = f"The first {self._first.limit} submits were refused, every one, so it may be the same with all rows: {error.message}"
-            self._course.change(ExitReason.ALL_REFUSED, remote=Mode.COLLECT)
+            trouble = f"The first {self._first.limit} submits were refused, every one, so it may be the same with all rows: {error.message}"
+            self._course.change(ExitReason.ALL_REFUSED, remote=Mode.COLLECT, trouble=trouble)
         return event
 
     async def _of_row_or_token(self, error: ApiError) -> ApiError:
@@ -222,8 +220,8 @@ class Carrier:
         except DownloadError as error:
             return judge_download(error)
         except OutputError as error:
-            self.trouble = f"{error.message} {error.remedy}"
-            self._course.change(ExitReason.OUTPUT_UNWRITABLE, remote=Mode.COLLECT, download=Mode.STOP)
+            trouble = f"{error.message} {error.remedy}"
+            self._course.change(ExitReason.OUTPUT_UNWRITABLE, remote=Mode.COLLECT, download=Mode.STOP, trouble=trouble)
             return None
         return Saved(tuple(artifacts), self._clock.now() - started)
 
@@ -238,16 +236,13 @@ class Carrier:
     def _note(self, error: ApiError) -> None:
         """Let the batch hear of what concerns all of it."""
         if error.kind is ApiErrorKind.TOKEN:
-            self.trouble = error.message
-            self._course.change(ExitReason.TOKEN_REJECTED, remote=Mode.COLLECT)
+            self._course.change(ExitReason.TOKEN_REJECTED, remote=Mode.COLLECT, trouble=error.message)
         elif error.kind is ApiErrorKind.BALANCE:
-            self.trouble = error.message
-            self._course.change(ExitReason.NO_BALANCE, remote=Mode.COLLECT)
+            self._course.change(ExitReason.NO_BALANCE, remote=Mode.COLLECT, trouble=error.message)
         elif error.kind not in TROUBLE:
             self._outage.answered()
         elif self._outage.failed(self._clock.now(), hopeless=error.kind is ApiErrorKind.UNTRUSTED):
-            self.trouble = error.message
-            self._course.change(ExitReason.SERVICE_UNAVAILABLE, remote=Mode.STOP)
+            self._course.change(ExitReason.SERVICE_UNAVAILABLE, remote=Mode.STOP, trouble=error.message)
 
 
 def _bad_result(reason: str, result: RequestResult) -> Died:

@@ -19,18 +19,21 @@ class Course:
         self._changed = asyncio.Event()
         self.reason: ExitReason | None = None
         """Why the course was changed first; None while it was not."""
+        self.trouble: str = ""
+        """What was said first by whatever changed the course; empty where a person did."""
 
     def mode(self, lane: Lane) -> Mode:
         """What `lane` is out to do."""
         return self._modes[lane]
 
-    def change(self, reason: ExitReason, *, remote: Mode, download: Mode = Mode.RUN) -> bool:
-        """Move each lane to the given mode where that is closer to stopping; True if anything changed."""
+    def change(self, reason: ExitReason, *, remote: Mode, download: Mode = Mode.RUN, trouble: str = "") -> bool:
+        """Move each lane to the given mode where that is closer to stopping; True if anything changed. `trouble` says why, for a person."""
         wanted = {Lane.REMOTE: remote, Lane.DOWNLOAD: download}
         moved = {lane: mode for lane, mode in wanted.items() if SEVERITY[mode] > SEVERITY[self._modes[lane]]}
         if not moved:
             return False
         self.reason = self.reason or reason
+        self.trouble = self.trouble or trouble
         self._modes |= moved
         self._changed.set()
         self._changed = asyncio.Event()

@@ -96,7 +96,7 @@ class Engine:
     @property
     def trouble(self) -> str:
         """What a whole-batch condition said, if one ended the run."""
-        return self._carrier.trouble
+        return self.course.trouble
 
     async def run(self, beside: Callable[[], Coroutine[Any, Any, None]] | None = None) -> ExitReason:
         """Carry rows until there is nothing left that the course allows. `beside` runs meanwhile; if it fails, the run fails."""

@@ -52,6 +52,8 @@ class SubmitGate:
         self._bucket = TokenBucket(settings.submits_per_s, burst=max(1.0, settings.submits_per_s or 1.0))
         self._cool_down = CoolDown()
         self._throttled = 0
+        self._trouble = ""
+        """What the last submit said that failed for the service's health."""
         self._on_trial: int | None = None
         """The row that probed the service last, and so may be the one that submits on trial."""
         self.breaker = Breaker()
@@ -91,6 +93,7 @@ class SubmitGate:
         if error.kind in TROUBLE:
             was_open = self.breaker.opened_at is not None
             self.breaker.failed(now)
+            self._trouble = error.message
             if self.breaker.opened_at is not None and not was_open:
                 self._notice(f"The service is in trouble ({error.message}): nothing is submitted until it answers again.")
         else:
@@ -114,7 +117,7 @@ class SubmitGate:
     async def _may_pass(self, seq: int) -> bool:
         now = self._clock.now()
         if self.breaker.opened_at is not None and now - self.breaker.opened_at > self._settings.outage_s:
-            self._course.change(ExitReason.SERVICE_UNAVAILABLE, remote=Mode.COLLECT)
+            self._course.change(ExitReason.SERVICE_UNAVAILABLE, remote=Mode.COLLECT, trouble=self._trouble)
             return False
         match self.breaker.ask(now):
             case Breaker.Verdict.GO:
@@ -133,7 +136,7 @@ class SubmitGate:
             now = self._clock.now()
             self.breaker.probed(error.kind not in TROUBLE, now)
             if error.kind in TROUBLE and self._outage.failed(now, hopeless=error.kind is ApiErrorKind.UNTRUSTED):
-                self._course.change(ExitReason.SERVICE_UNAVAILABLE, remote=Mode.STOP)
+                self._course.change(ExitReason.SERVICE_UNAVAILABLE, remote=Mode.STOP, trouble=error.message)
             return error.kind not in TROUBLE
         self._outage.answered()
         self.breaker.probed(True, self._clock.now())

@@ -59,8 +59,9 @@ class HttpClient:
     A GET on a kept connection that turns out to be closed is sent once more by aiohttp itself.
     """
 
-    def __init__(self, session: aiohttp.ClientSession, proxies: Mapping[str, URL]) -> None:
+    def __init__(self, session: aiohttp.ClientSession, headers: Mapping[str, str], proxies: Mapping[str, URL]) -> None:
         self._session = session
+        self._headers = headers
         self._proxies = proxies
 
     async def get(self, url: URL) -> Answer:
@@ -80,7 +81,7 @@ class HttpClient:
                 url,
                 # A stream and not bytes: aiohttp writes it piece by piece, and warns of large bodies given as bytes.
                 data=None if body is None else io.BytesIO(body),
-                headers=None if body is None else _JSON,
+                headers=self._headers if body is None else {**self._headers, **_JSON},
                 allow_redirects=False,
                 proxy=self._proxies.get(url.host or ""),
                 trace_request_ctx=progress,
@@ -115,14 +116,14 @@ async def open_client(
     connector = aiohttp.TCPConnector(limit=connections, keepalive_timeout=keep_alive_s)
     async with aiohttp.ClientSession(
         connector=connector,
-        headers=headers,
         timeout=timeouts,
         cookie_jar=aiohttp.DummyCookieJar(),
         trace_configs=[_tell_when_opened()],
         # Off, because it brings ~/.netrc with it, whose entries would stand against our own Authorization header; proxies are passed by hand.
         trust_env=False,
     ) as session:
-        yield HttpClient(session, proxies)
+        # The headers are those of each request and not of the session: aiohttp sends a session's own to a proxy too, with our token as its password.
+        yield HttpClient(session, headers, proxies)
 
 
 def proxy_for(url: URL) -> URL | None:

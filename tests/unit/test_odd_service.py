@@ -37,16 +37,16 @@ def faults(**by_call: Callable[[int], ApiError | None]) -> Callable[[str, int], 
 def test_a_batch_whose_first_rows_are_all_refused_stops_and_can_go_on_once_that_is_mended() -> None:
     async def main() -> None:
         world = World(settings=RunSettings(posts_in_flight=4), fault=faults(submit=lambda n: INVALID))
-        await world.plan(1000)
+        await world.plan(200)
         engine = world.engine()
         assert await engine.run() is ExitReason.ALL_REFUSED
         assert "first 20 submits were refused" in engine.trouble
         assert "no such field" in engine.trouble
         assert 20 <= world.count(State.FAILED) <= 20 + 4
-        assert world.count(State.FAILED) + world.count(State.PLANNED) == 1000
+        assert world.count(State.FAILED) + world.count(State.PLANNED) == 200
         world.provider.fault = lambda call, n: None
         assert await world.engine().run() is ExitReason.COMPLETED
-        assert world.count(State.DONE) + world.count(State.FAILED) == 1000
+        assert world.count(State.DONE) + world.count(State.FAILED) == 200
         assert len(world.provider.accepted) == world.count(State.DONE)
 
     run_virtual(main())
