@@ -108,6 +108,7 @@ async def test_however_it_is_sent_it_arrives_as_it_was(server, fetcher_of, tmp_p
     assert (artifact.size_bytes, artifact.sha256) == (len(data), hashlib.sha256(data).hexdigest())
 
 
+@pytest.mark.fault("D9", "C15")
 async def test_nothing_is_told_to_the_server_but_the_name_of_the_program(server, fetcher_of, monkeypatch, tmp_path):
     netrc = tmp_path / "netrc"
     netrc.write_text("machine 127.0.0.1 login me password secret\n")
@@ -154,6 +155,7 @@ async def test_a_signed_link_is_requested_exactly_as_it_was_given(server, fetche
         (answer(PNG[:10], 206), "answered 206"),
     ],
 )
+@pytest.mark.fault("E1", "E4")
 async def test_a_body_that_is_not_whole_is_tried_again_and_never_saved(server, fetcher_of, files, reply, words):
     await fails(fetcher_of(), server.route("/file", reply), TRANSIENT, words)
     assert files() == set()
@@ -174,6 +176,7 @@ async def test_after_a_broken_body_the_next_try_succeeds(server, fetcher_of, fil
     + [(code, TRANSIENT) for code in (408, 425, 429, 500, 502, 503, 504, 599, 202)]
     + [(code, UNUSABLE) for code in (300, 304, 400, 402, 405, 416, 451)],
 )
+@pytest.mark.fault("E8")
 async def test_each_status_has_its_meaning(server, fetcher_of, files, status, kind):
     reply = answer(b"" if status == 304 else b"the reason \x1b[31mwhy\n", status)
     error = await fails(fetcher_of(), server.route("/file", reply), kind, f"answered {status}" + ("" if status == 304 else ": the reason"))
@@ -181,6 +184,7 @@ async def test_each_status_has_its_meaning(server, fetcher_of, files, status, ki
     assert files() == set()
 
 
+@pytest.mark.fault("E8")
 async def test_a_store_that_calls_an_expired_link_a_bad_request_is_understood(server, fetcher_of):
     await fails(fetcher_of(), server.route("/file", answer(b"<Code>ExpiredToken</Code>", 400)), EXPIRED)
 
@@ -194,6 +198,7 @@ async def test_an_unreadable_error_page_does_not_hide_the_status(server, fetcher
     ("header", "seconds"),
     [("7", 7.0), ("Sun, 09 Sep 2001 01:47:00 GMT", 20.0), ("-5", 0.0), ("999999999", 3600.0), ("soon", None), (None, None)],
 )
+@pytest.mark.fault("C8")
 async def test_the_advice_when_to_come_back_is_passed_on(server, fetcher_of, header, seconds):
     url = server.route("/file", answer(b"", 429, headers={"Retry-After": header} if header else {}))
     assert (await fails(fetcher_of(), url, TRANSIENT)).retry_after_s == seconds
@@ -203,6 +208,7 @@ async def test_the_advice_when_to_come_back_is_passed_on(server, fetcher_of, hea
     ("body", "quote"),
     [(sample.page("Please wait " * 80), "<!DOCTYPE html>"), (b'{"error": {"code": "not \x1b]0;ready"}}', '"error"'), (bytes(600), "")],
 )
+@pytest.mark.fault("E5")
 async def test_what_is_no_media_is_refused_and_quoted(server, fetcher_of, files, body, quote):
     error = await fails(fetcher_of(), server.route("/file.png", answer(body, headers={"Content-Type": "image/png"})), UNUSABLE, "not an image")
     assert quote in error.message
@@ -211,6 +217,7 @@ async def test_what_is_no_media_is_refused_and_quoted(server, fetcher_of, files,
     assert files() == set()
 
 
+@pytest.mark.fault("E4")
 async def test_an_endless_page_is_left_at_its_beginning_and_an_endless_file_at_the_limit(server, fetcher_of, files):
     fetcher = fetcher_of(max_bytes=300_000)
     await fails(fetcher, server.route("/page", endless(sample.page() * 10)), UNUSABLE, "not an image")
@@ -218,28 +225,33 @@ async def test_an_endless_page_is_left_at_its_beginning_and_an_endless_file_at_t
     assert files() == set()
 
 
+@pytest.mark.fault("E4")
 async def test_a_file_announced_over_the_limit_is_not_begun(server, fetcher_of):
     url = server.route("/film", stalling(b"", announced=3 * 1024**3))
     await fails(fetcher_of(), url, UNUSABLE, "announces 3,221,225,472 bytes")
 
 
+@pytest.mark.fault("E2")
 async def test_a_compressed_body_is_refused(server, fetcher_of, files):
     await fails(fetcher_of(), server.route("/file", gzipped(PNG)), UNUSABLE, "encoded as gzip")
     assert files() == set()
 
 
+@pytest.mark.fault("E3")
 async def test_silence_ends_a_download(server, fetcher_of, files):
     url = server.route("/file", stalling(PNG[:900]))
     await fails(fetcher_of(read_timeout_s=0.05), url, TRANSIENT, "fell silent")
     assert files() == set()
 
 
+@pytest.mark.fault("E3")
 async def test_the_deadline_ends_a_download_however_steadily_it_drips(server, fetcher_of, files):
     url = server.route("/file", dripping(PNG[:900]))
     await fails(fetcher_of(timeout_s=0.08, min_bytes_per_s=0), url, TRANSIENT, "did not end within 0.08 s")
     assert files() == set()
 
 
+@pytest.mark.fault("E3")
 async def test_a_trickle_is_given_up_long_before_the_deadline(server, fetcher_of, files):
     url = server.route("/file", dripping(b"", every_s=0.005))
     await fails(fetcher_of(slow_after_s=0.05, min_bytes_per_s=10_000), url, TRANSIENT, "too slowly")
@@ -292,17 +304,20 @@ async def test_redirects_are_followed_to_trusted_hosts(server, fetcher_of):
         ("", "not a link"),
     ],
 )
+@pytest.mark.fault("E7", "X17")
 async def test_a_redirect_elsewhere_is_not_followed(server, fetcher_of, files, location, words):
     await fails(fetcher_of(), server.route("/a", redirect(location)), UNUSABLE, words)
     assert len(server.received) == 1
     assert files() == set()
 
 
+@pytest.mark.fault("E7")
 async def test_a_circle_of_redirects_ends(server, fetcher_of):
     await fails(fetcher_of(), server.route("/a", redirect("/a")), UNUSABLE, "more than 5 times")
     assert len(server.received) == 6
 
 
+@pytest.mark.fault("E7")
 async def test_a_redirect_from_https_to_http_is_not_followed(fetcher_of):
     with pytest.raises(DownloadError, match="from https to http"):
         fetcher_of()._next_hop(URL("https://x.runcomfy.net/a"), "http://127.0.0.1/a")
@@ -318,6 +333,7 @@ INSIDE = """
 
 
 @pytest.mark.parametrize("address", INSIDE.split())
+@pytest.mark.fault("E7")
 async def test_a_trusted_name_that_leads_inside_is_not_connected_to(server, fetcher_of, files, address):
     names = Names(files_runcomfy_net=[[address]])
     error = await fails(fetcher_of(resolver=names), "https://files.runcomfy.net/a", UNUSABLE, f"leads to {address}")
@@ -326,6 +342,7 @@ async def test_a_trusted_name_that_leads_inside_is_not_connected_to(server, fetc
     assert files() == set()
 
 
+@pytest.mark.fault("E7")
 async def test_of_several_addresses_only_the_public_ones_are_tried(fetcher_of, monkeypatch):
     names = Names(files_runcomfy_net=[["127.0.0.1", "192.0.2.1", "8.8.8.8"]])
     tried = []
@@ -339,6 +356,7 @@ async def test_of_several_addresses_only_the_public_ones_are_tried(fetcher_of, m
     assert tried == ["8.8.8.8"]
 
 
+@pytest.mark.fault("E7")
 async def test_a_name_that_changes_its_address_after_the_check_gains_nothing(server, fetcher_of):
     names = Names(files_runcomfy_net=[["127.0.0.1"], ["127.0.0.1"]], lo_localhost=[["127.0.0.1"], ["10.0.0.1"]])
     fetcher = fetcher_of(resolver=names)
@@ -347,6 +365,7 @@ async def test_a_name_that_changes_its_address_after_the_check_gains_nothing(ser
     assert names.asked == ["lo.localhost", "files.runcomfy.net"]
 
 
+@pytest.mark.fault("E7")
 async def test_an_allowed_host_may_be_inside_but_never_where_secrets_are_told(server, fetcher_of, files):
     hosts = TrustedHosts(allow=("minio.internal", "*.lan"))
     names = Names(minio_internal=[["127.0.0.1"]], bad_lan=[["169.254.169.254"]])
@@ -361,6 +380,7 @@ async def test_a_name_for_loopback_must_lead_to_loopback(fetcher_of):
     await fails(fetcher_of(resolver=Names(localhost=[["10.0.0.1"]])), "http://localhost:1/a", UNUSABLE, r"leads to 10\.0\.0\.1")
 
 
+@pytest.mark.fault("C15")
 async def test_a_proxy_is_used_where_one_is_given_and_may_be_inside(server, tmp_path):
     hosts = TrustedHosts(allow=("files.example",))
     server.route("http://files.example/a", answer(PNG))
@@ -378,6 +398,7 @@ async def test_a_proxy_is_used_where_one_is_given_and_may_be_inside(server, tmp_
 # -- links that are refused, and what is said of links
 
 
+@pytest.mark.fault("E7")
 async def test_a_refused_link_costs_no_request_and_no_file(server, fetcher_of, files):
     hosts = dataclasses.replace(LOOPBACK, loopback=False)
     error = await fails(fetcher_of(hosts), server.url("/a?signature=secret"), UNUSABLE)

@@ -3,17 +3,23 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from email.utils import formatdate
 from typing import Any
 
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from yarl import URL
 
+from batcher.definition import output_links
 from batcher.errors import ApiError, ApiErrorKind
-from batcher.model import Balance, RequestPhase, RequestStatus
+from batcher.model import Balance, RequestPhase, RequestResult, RequestStatus
+from batcher.providers.http import Answer, Secret
 from batcher.providers.runcomfy import RunComfy, open_runcomfy
 from batcher.settings import RunSettings
-from tests.support.raw_server import Act, RawServer, answer, close_after_body, drip, hang, head, raw_server, reset_after_body, says
+from tests.support.raw_server import Act, Exchange, RawServer, Seen, answer, close_after_body, drip, hang, head, raw_server, reset_after_body, says
 
 TOKEN = "canary-0123456789"
 ID = "6f1c2a52-1f9f-4a8e-9a0e-0c2a7f9d1a11"
@@ -114,6 +120,7 @@ async def test_a_model_id_cannot_leave_its_path(model: str) -> None:
 
 
 @pytest.mark.parametrize("request_id", ["", "../x", "a/b", "a?b", "a b", "x" * 129, "a\r\nX: y"])
+@pytest.mark.fault("D8")
 async def test_a_request_id_cannot_leave_its_path(request_id: str) -> None:
     async with service() as (runcomfy, server):
         for call in (runcomfy.status(request_id), runcomfy.result(request_id), runcomfy.cancel(request_id)):
@@ -123,6 +130,7 @@ async def test_a_request_id_cannot_leave_its_path(request_id: str) -> None:
     assert server.connections == 0
 
 
+@pytest.mark.fault("D9")
 async def test_addresses_in_an_answer_are_never_visited() -> None:
     async with raw_server() as elsewhere:
         links = {name: f"{elsewhere.url}/{name}" for name in ("status_url", "result_url", "cancel_url")}
@@ -277,6 +285,7 @@ UNREADABLE: dict[str, bytes] = {
 
 @every_call
 @pytest.mark.parametrize("body", UNREADABLE.values(), ids=UNREADABLE)
+@pytest.mark.fault("C6", "D5")
 async def test_an_unreadable_answer_is_interrupted(call: Call, body: bytes) -> None:
     error = await error_of(call, answer(body))
     assert error.kind is K.INTERRUPTED
@@ -286,6 +295,7 @@ async def test_an_unreadable_answer_is_interrupted(call: Call, body: bytes) -> N
 
 
 @pytest.mark.parametrize("body", [{}, {"request_id": None}, {"request_id": "../x"}, {"request_id": ["a"]}, {"id": ID}])
+@pytest.mark.fault("C6", "D8")
 async def test_a_submit_without_a_usable_id_is_in_doubt(body: Any) -> None:
     error = await error_of(CALLS["submit"], answer(body))
     assert error.kind is K.INTERRUPTED
@@ -312,6 +322,7 @@ async def test_a_question_ends_in_its_time(act: Act) -> None:
 
 @every_call
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.fault("C14")
 async def test_a_redirect_is_named_and_never_followed(call: Call, status: int) -> None:
     async with raw_server() as elsewhere:
         error = await error_of(call, answer(b"", status=status, headers={"Location": f"{elsewhere.url}/login?x={TOKEN}"}))
@@ -328,12 +339,14 @@ async def test_odd_redirects(location: str | None, said: str) -> None:
 
 
 @every_call
+@pytest.mark.fault("X12")
 async def test_an_error_under_200_is_an_error(call: Call) -> None:
     error = await error_of(call, answer({"request_id": ID, "error_code": 400002, "error_message": "no balance", "models": [], "status": "completed"}))
     assert (error.kind, error.status, error.code) == (K.BALANCE, 400, "400002")
     assert "no balance" in error.message
 
 
+@pytest.mark.fault("X12")
 async def test_zero_is_no_error_code_and_a_bare_code_counts_only_if_it_is_one() -> None:
     for body in ({"error_code": None}, {"error_code": 0}, {"error_code": ""}, {"code": 200}, {"code": "ok"}):
         async with service(answer({"request_id": ID, **body})) as (runcomfy, _):
@@ -357,6 +370,7 @@ async def test_zero_is_no_error_code_and_a_bare_code_counts_only_if_it_is_one() 
         (503, {"error_code": 503001, "message": "later"}, K.UNAVAILABLE),
     ],
 )
+@pytest.mark.fault("X12")
 async def test_error_answers(call: Call, status: int, body: Any, kind: ApiErrorKind) -> None:
     error = await error_of(call, answer(body, status=status))
     assert (error.kind, error.status) == (kind, status)
@@ -384,6 +398,7 @@ async def test_a_page_of_a_gateway_says_nothing_about_a_request(status: int) -> 
     ids=["seconds", "a date", "garbage", "none"],
 )
 @pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.fault("C8")
 async def test_retry_after_in_both_forms(status: int, value: str | None, wait_s: float | None) -> None:
     error = await error_of(CALLS["status"], answer(b"", status=status, headers={"Retry-After": value} if value else {}))
     assert error.retry_after_s == wait_s
@@ -427,3 +442,107 @@ async def test_many_calls_at_once_keep_within_their_connections() -> None:
             group.create_task(runcomfy.status(ID))
     assert len(server.requests) == 80
     assert server.connections <= 8
+
+
+@pytest.mark.fault("C10")
+async def test_a_server_that_closes_idle_connections_never_makes_a_doubt() -> None:
+    """Submits after every length of idleness, against a server that closes what was idle for two seconds, as few do sooner."""
+
+    async def closing(exchange: Exchange) -> None:
+        await answer({"request_id": ID})(exchange)
+        asyncio.get_running_loop().call_later(2.0, close_if_idle, exchange.connection, len(seen_on(exchange.connection)), exchange)
+
+    def seen_on(connection: int) -> list[Seen]:
+        return [seen for seen in server.requests if seen.connection == connection]
+
+    def close_if_idle(connection: int, seen: int, exchange: Exchange) -> None:
+        if len(seen_on(connection)) == seen:
+            exchange.writer.close()
+
+    async def submits(runcomfy: RunComfy, number: int) -> None:
+        rng = random.Random(number)
+        for _ in range(4):
+            assert await runcomfy.submit("a/b", b"{}") == ID
+            await asyncio.sleep(rng.choice((0.0, 0.3, 0.9, 0.99, 1.0, 1.01, 1.9, 1.99, 2.0)))
+
+    async with service(closing, posts_in_flight=200) as (runcomfy, server), asyncio.TaskGroup() as group:
+        for number in range(100):
+            group.create_task(submits(runcomfy, number))
+    assert len(server.requests) == 400
+
+
+class Canned:
+    """In place of the network: one answer to everything."""
+
+    def __init__(self, body: bytes) -> None:
+        self._answer = Answer(200, {}, body)
+
+    async def get(self, url: URL) -> Answer:
+        return self._answer
+
+    async def post(self, url: URL, body: bytes | None = None) -> Answer:
+        return self._answer
+
+
+NAMES = st.sampled_from(
+    [
+        "request_id",
+        "status",
+        "output",
+        "cost",
+        "error",
+        "error_code",
+        "code",
+        "message",
+        "detail",
+        "outcome",
+        "queue_position",
+        "image",
+        "images",
+        "url",
+        "x",
+    ]
+)
+WORDS = st.one_of(
+    st.sampled_from(["completed", "succeeded", "failed", "in_queue", "cancelled", "https://a.runcomfy.net/1.png", TOKEN, ""]), st.text()
+)
+SCALARS = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), WORDS)
+DOCUMENTS = st.recursive(
+    SCALARS, lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(st.one_of(NAMES, st.text()), inner, max_size=6))
+)
+BODIES = st.one_of(
+    st.dictionaries(NAMES, DOCUMENTS).map(json.dumps).map(str.encode),
+    DOCUMENTS.map(json.dumps).map(str.encode),
+    st.binary(),
+    st.integers(0, 3000).map(lambda n: b'{"status": "succeeded", "output": ' + b"[" * n + b"]" * n + b"}"),
+    st.integers(0, 400).map(lambda n: b'{"status": "succeeded", "output": {"image": "' + b"\\ud83d" * n + b'"}}'),
+)
+
+
+@pytest.mark.fault("D5", "C6")
+@settings(max_examples=250, derandomize=True, deadline=None, database=None)
+@given(body=BODIES)
+@example(b'{"status": "succeeded", "output": NaN, "cost": Infinity}')
+@example(b'{"status": "succeeded", "cost": ' + b"9" * 400 + b"}")
+@example(b'{"status": 1e999, "error": {"error": {"error": {}}}}')
+def test_no_body_brings_anything_but_a_record_or_an_error_of_ours(body: bytes) -> None:
+    async def ask() -> None:
+        canned = Canned(body)
+        runcomfy = RunComfy(URL("http://x/v1"), URL("http://x/b"), Secret(TOKEN), submits=canned, reads=canned, clock=FixedClock())  # type: ignore[arg-type]
+        for call in CALLS.values():
+            came: Any = None
+            said = ""
+            try:
+                came = await call(runcomfy)
+            except ApiError as error:
+                said = error.message
+            assert said.isprintable()
+            assert len(said) < 800
+            assert TOKEN not in said
+            if isinstance(came, RequestResult):
+                assert all(isinstance(link, str) for link in output_links(came.output))
+                assert came.cost_usd is None or 0 <= came.cost_usd < float("inf")
+                assert TOKEN not in came.excerpt
+                assert len(came.excerpt) <= 300
+
+    asyncio.run(ask())

@@ -70,6 +70,7 @@ async def test_what_is_queued_is_cancelled_and_what_runs_is_not(word: str) -> No
 
 @pytest.mark.parametrize("under_200", [False, True])
 @pytest.mark.parametrize("style", ["error_code", "code"])
+@pytest.mark.fault("X12")
 async def test_each_way_of_telling_an_error_is_understood(style: str, under_200: bool) -> None:
     async with simulated(error_style=style, errors_under_200=under_200) as (runcomfy, simulator):
         with pytest.raises(ApiError) as unknown_model:
@@ -82,6 +83,7 @@ async def test_each_way_of_telling_an_error_is_understood(style: str, under_200:
 
 
 @pytest.mark.parametrize(("told", "kind"), [(400004, K.TOKEN), (401, K.TOKEN), (402, K.BALANCE), (403, K.FORBIDDEN)])
+@pytest.mark.fault("C11")
 async def test_each_way_of_refusing_a_token_is_understood(told: int, kind: ApiErrorKind) -> None:
     async with simulated(token="wrong", auth_failure=told) as (runcomfy, _):
         with pytest.raises(ApiError) as caught:
@@ -89,6 +91,7 @@ async def test_each_way_of_refusing_a_token_is_understood(told: int, kind: ApiEr
     assert caught.value.kind is kind
 
 
+@pytest.mark.fault("C12")
 async def test_an_empty_account_refuses_the_submit() -> None:
     async with simulated(balance_usd=0.0) as (runcomfy, simulator):
         with pytest.raises(ApiError) as caught:

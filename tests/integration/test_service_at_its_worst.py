@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from batcher.app import Stopper
-from batcher.decisions import adopt_requests
-from batcher.model import ExitReason
+from batcher.decisions import adopt_requests, retry_ended
+from batcher.model import ExitReason, State
 from tests.support.raw_server import (
     Act,
     Exchange,
@@ -570,9 +570,6 @@ async def test_a_request_that_does_not_end_stalls_and_is_collected_when_it_has(t
     assert "--failed" in story.failure("row0")["remedy"]
     assert any("row0" in said and "r0-1" in said for said in story.said)
     stub._struck.clear()
-    from batcher.decisions import retry_ended
-    from batcher.model import State
-
     collected = await run_rows(tmp_path / "out", stub.base, resume=True, decide=retry_ended([State.FAILED]))
     assert (collected.states, stub.posts) == (["done"] * 3, 3)
 

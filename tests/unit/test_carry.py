@@ -66,6 +66,7 @@ def outcome(result: RequestResult) -> Callable[[FakeRequest], RequestResult]:
         (COMPLETED, RequestResult(COMPLETED, output={"image": None}), FailureKind.BAD_RESULT, "no output"),
     ],
 )
+@pytest.mark.fault("D6", "X13")
 def test_a_request_that_failed_is_a_row_that_failed(status: RequestPhase, result: RequestResult, kind: FailureKind, words: str) -> None:
     async def main() -> None:
         world = World(service_s=lambda rng: 0.0)
@@ -100,6 +101,7 @@ def test_a_status_that_says_failed_is_enough_where_the_result_cannot_be_read() -
 
 
 @pytest.mark.parametrize("kind", [ApiErrorKind.UNAVAILABLE, ApiErrorKind.INTERRUPTED, ApiErrorKind.UNREACHABLE])
+@pytest.mark.fault("D7")
 def test_a_result_that_could_not_be_asked_for_says_nothing(kind: ApiErrorKind) -> None:
     async def main() -> None:
         world = World(fault=lambda call, n: ApiError(kind, "503", status=503) if call == "result" and n <= 3 else None)
@@ -162,6 +164,7 @@ def test_not_ready_is_not_a_failure(call: str) -> None:
     run_virtual(main())
 
 
+@pytest.mark.fault("D2")
 def test_a_word_that_is_not_known_keeps_the_request_and_asks_again() -> None:
     async def main() -> None:
         world = World()
@@ -174,6 +177,7 @@ def test_a_word_that_is_not_known_keeps_the_request_and_asks_again() -> None:
     run_virtual(main())
 
 
+@pytest.mark.fault("D7")
 def test_polls_wait_as_long_as_the_service_asks() -> None:
     async def main() -> None:
         world = World(service_s=lambda rng: 1.0)
@@ -250,6 +254,7 @@ def test_a_cancel_whose_answer_is_lost_is_asked_once_in_a_run_however_many_rows_
     run_virtual(main())
 
 
+@pytest.mark.fault("X15")
 def test_a_cancel_that_is_refused_for_good_is_waited_for_by_a_stop() -> None:
     async def main() -> None:
         world = World(settings=RunSettings(concurrency=4), slots=1, service_s=lambda rng: 5.0)

@@ -91,6 +91,7 @@ def test_slow_downloads_hold_submits_back() -> None:
 
 
 @pytest.mark.parametrize("kind", [ApiErrorKind.INTERRUPTED, ApiErrorKind.UNAVAILABLE])
+@pytest.mark.fault("C4", "C7")
 def test_a_lost_answer_leaves_doubt_and_is_never_sent_again(kind: ApiErrorKind) -> None:
     async def main() -> None:
         world = World(fault=lambda call, n: ApiError(kind, "gone", status=502) if call == "submit" and n == 3 else None)
@@ -104,6 +105,7 @@ def test_a_lost_answer_leaves_doubt_and_is_never_sent_again(kind: ApiErrorKind) 
     run_virtual(main())
 
 
+@pytest.mark.fault("C1")
 def test_an_unreachable_service_costs_nothing_and_is_tried_again() -> None:
     async def main() -> None:
         world = World(fault=lambda call, n: ApiError(ApiErrorKind.UNREACHABLE, "refused") if call == "submit" and n <= 4 else None)
@@ -115,6 +117,7 @@ def test_an_unreachable_service_costs_nothing_and_is_tried_again() -> None:
     run_virtual(main())
 
 
+@pytest.mark.fault("C8")
 def test_a_429_cools_all_submits_down_for_as_long_as_it_says() -> None:
     def fault(call: str, n: int) -> ApiError | None:
         return ApiError(ApiErrorKind.THROTTLED, "slow down", status=429, retry_after_s=30.0) if call == "submit" and n == 5 else None
@@ -161,6 +164,7 @@ def test_a_service_that_never_answers_ends_the_run_resumable() -> None:
     run_virtual(main())
 
 
+@pytest.mark.fault("D6")
 def test_failures_are_final_by_default_and_paid_again_only_by_policy() -> None:
     async def main(regenerations: int) -> tuple[int, int]:
         world = World(settings=RunSettings(regenerations=regenerations))
@@ -185,6 +189,7 @@ def test_broken_downloads_are_fetched_again_and_never_generated_again() -> None:
     run_virtual(main())
 
 
+@pytest.mark.fault("E8")
 def test_an_expired_link_is_read_again_from_the_result() -> None:
     async def main() -> None:
         world = World()
@@ -218,6 +223,7 @@ def test_a_full_disk_stops_submitting_and_a_later_run_completes() -> None:
 @pytest.mark.parametrize(
     ("kind", "reason"), [(ApiErrorKind.TOKEN, ExitReason.TOKEN_REJECTED), (ApiErrorKind.BALANCE, ExitReason.NO_BALANCE)], ids=["token", "balance"]
 )
+@pytest.mark.fault("C11", "C12")
 def test_whole_batch_conditions_stop_claiming_and_fail_no_row(kind: ApiErrorKind, reason: ExitReason) -> None:
     async def main() -> None:
         world = World(settings=RunSettings(concurrency=8, posts_in_flight=2))
@@ -234,6 +240,7 @@ def test_whole_batch_conditions_stop_claiming_and_fail_no_row(kind: ApiErrorKind
     run_virtual(main())
 
 
+@pytest.mark.fault("C11")
 def test_a_token_revoked_while_polling_keeps_every_id() -> None:
     async def main() -> None:
         world = World(settings=RunSettings(concurrency=8))
@@ -312,6 +319,7 @@ def test_cancel_mode_cancels_what_is_queued_for_good_and_leaves_the_rest() -> No
     run_virtual(main())
 
 
+@pytest.mark.fault("D1")
 def test_a_request_that_never_ends_stalls_and_its_id_is_kept() -> None:
     async def main() -> None:
         world = World(settings=RunSettings(job_timeout_s=600), service_s=lambda rng: 1e9)
@@ -322,6 +330,7 @@ def test_a_request_that_never_ends_stalls_and_its_id_is_kept() -> None:
     run_virtual(main())
 
 
+@pytest.mark.fault("D3")
 def test_a_request_the_service_forgets_is_lost_only_after_several_reads() -> None:
     async def main() -> None:
         world = World(fault=lambda call, n: ApiError(ApiErrorKind.GONE, "404", status=404) if call == "status" and n <= 3 else None)
@@ -362,6 +371,7 @@ def test_a_ledger_that_fails_ends_the_run_with_its_error() -> None:
     run_virtual(main())
 
 
+@pytest.mark.fault("E10")
 def test_several_outputs_never_take_the_name_of_another_row() -> None:
     async def main() -> None:
         world = World()

@@ -113,6 +113,7 @@ def test_nothing_passes_while_downloads_lag_behind() -> None:
 
 
 @pytest.mark.parametrize("kind", [ApiErrorKind.THROTTLED, ApiErrorKind.UNAVAILABLE])
+@pytest.mark.fault("C8")
 def test_advice_when_to_come_back_holds_for_all(kind: ApiErrorKind) -> None:
     async def main(street: Street) -> None:
         await street.post(1, ApiError(kind, "later", status=429, retry_after_s=45.0))
@@ -122,6 +123,7 @@ def test_advice_when_to_come_back_holds_for_all(kind: ApiErrorKind) -> None:
     on_street(main)
 
 
+@pytest.mark.fault("C8")
 def test_a_429_without_advice_cools_down_longer_each_time_until_something_is_answered() -> None:
     async def main(street: Street) -> None:
         slow = ApiError(ApiErrorKind.THROTTLED, "slow down", status=429)
@@ -138,6 +140,7 @@ def test_a_429_without_advice_cools_down_longer_each_time_until_something_is_ans
     on_street(main)
 
 
+@pytest.mark.fault("C8")
 def test_a_burst_of_429s_is_one_429() -> None:
     async def main(street: Street) -> None:
         await asyncio.gather(*(street.enter(seq) for seq in range(16)))

@@ -150,6 +150,7 @@ def zone(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Ite
     ],
 )
 @pytest.mark.usefixtures("zone")
+@pytest.mark.fault("C8")
 def test_retry_after_in_both_its_forms_in_any_time_zone(value: str, wait_s: float) -> None:
     assert retry_after_s(value, NOW) == pytest.approx(wait_s)
 
@@ -158,6 +159,7 @@ def test_retry_after_in_both_its_forms_in_any_time_zone(value: str, wait_s: floa
     "value",
     [None, "", "   ", "soon", "nan", "inf", "-inf", "+inf", "1e999", "-1e999", "5 s", "1,5", "0x10", "²", "+", "-", ".", "Sun, 99 Foo 1994", "Nov"],
 )
+@pytest.mark.fault("C8")
 def test_advice_that_says_nothing_is_no_advice(value: str | None) -> None:
     assert retry_after_s(value, NOW) is None
 
@@ -170,6 +172,7 @@ def test_advice_that_says_nothing_is_no_advice(value: str | None) -> None:
 @example("Sun, 06 Nov 1994 08:49:37 +9999")
 @example("Sun, 06 Nov 0000 08:49:37 GMT")
 @example("9" * 5000)
+@pytest.mark.fault("C8")
 def test_retry_after_never_raises_and_is_never_absurd(value: str | None) -> None:
     wait = retry_after_s(value, NOW)
     assert wait is None or 0.0 <= wait <= RETRY_AFTER_MAX_S

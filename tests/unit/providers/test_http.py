@@ -80,6 +80,7 @@ GZIPPED_BOMB = gzip.compress(b"0" * (http.BODY_MAX_BYTES * 4))
         pytest.param(endless(b"x" * 500_000), b"{}", "longer than", id="a body without end"),
     ],
 )
+@pytest.mark.fault("C3", "C4", "C6")
 async def test_what_breaks_after_the_connection_is_open_is_interrupted(act: Act, body: bytes, reason: str) -> None:
     error, server = await failure_of(act, body)
     assert error.kind is ApiErrorKind.INTERRUPTED
@@ -99,6 +100,7 @@ async def test_what_breaks_after_the_connection_is_open_is_interrupted(act: Act,
         pytest.param(drip(b" " * 1000, 0.005), {"total_s": 0.1, "read_s": 0.08}, id="a drip that is never silent"),
     ],
 )
+@pytest.mark.fault("C5")
 async def test_every_wait_for_an_answer_has_an_end(act: Act, settings: dict[str, Any]) -> None:
     error, server = await failure_of(act, **settings)
     assert error.kind is ApiErrorKind.INTERRUPTED
@@ -108,6 +110,7 @@ async def test_every_wait_for_an_answer_has_an_end(act: Act, settings: dict[str,
 
 @pytest.mark.parametrize("act", [reset_before_body, reset_after_body, close_after_body, says(b"HTTP/1.1 200 OK\r\n", then="reset")])
 @pytest.mark.parametrize("warm", [False, True], ids=["a fresh connection", "a connection used before"])
+@pytest.mark.fault("C4")
 async def test_a_post_is_never_sent_twice(act: Act, warm: bool) -> None:
     async with raw_server(answer({}), act, answer({})) as server, client() as http_client:
         if warm:
@@ -134,16 +137,19 @@ async def unreachable(url: str, kind: ApiErrorKind = ApiErrorKind.UNREACHABLE, *
     return caught.value.message
 
 
+@pytest.mark.fault("C1")
 async def test_a_refused_connection_sends_nothing() -> None:
     port = free_port()
     assert await unreachable(f"http://127.0.0.1:{port}/x") == f"cannot reach 127.0.0.1:{port}: Connection refused"
 
 
+@pytest.mark.fault("C1")
 async def test_a_name_that_does_not_resolve_sends_nothing() -> None:
     assert "could not be looked up" in await unreachable("http://nothing.invalid/x")
 
 
 @pytest.mark.parametrize("settings", [{"connect_s": 0.05}, {"total_s": 0.05}], ids=["the connect time-out", "the total time-out"])
+@pytest.mark.fault("C1")
 async def test_a_connection_that_does_not_open_in_time_sends_nothing(settings: dict[str, float]) -> None:
     with black_hole() as port:
         assert "could not be opened in time" in await unreachable(f"http://127.0.0.1:{port}/x", **settings)
@@ -164,6 +170,7 @@ async def test_waiting_for_a_free_connection_sends_nothing() -> None:
     assert len(server.requests) == 1
 
 
+@pytest.mark.fault("C2")
 async def test_an_untrusted_certificate_sends_nothing_and_says_so() -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(Path(__file__).parents[2] / "support" / "self_signed.pem")
@@ -173,6 +180,7 @@ async def test_an_untrusted_certificate_sends_nothing_and_says_so() -> None:
         assert server.requests == []
 
 
+@pytest.mark.fault("C2")
 async def test_a_server_that_does_not_speak_tls_is_sent_nothing() -> None:
     async def speak_plainly(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
@@ -204,6 +212,7 @@ async def test_a_connection_cut_during_its_handshake_sends_nothing() -> None:
     ],
     ids=["refuses", "resets", "closes", "hangs"],
 )
+@pytest.mark.fault("C15")
 async def test_a_proxy_that_opens_no_tunnel_leaves_nothing_sent(act: Act, reason: str) -> None:
     async with raw_server(act) as proxy:
         assert reason in await unreachable("https://api.example.test/x", connect_s=0.2, proxies={"api.example.test": URL(proxy.url)})
@@ -260,6 +269,7 @@ async def test_an_answer_comes_back_whole_whatever_its_status() -> None:
     assert (got.status, got.body, got.headers.get("retry-after")) == (503, b'{"a": 1}', "7")
 
 
+@pytest.mark.fault("C14")
 async def test_redirects_are_not_followed_and_cookies_not_kept() -> None:
     async with raw_server() as other, raw_server() as server, client() as http_client:
         server.script(answer(b"", status=307, headers={"Location": f"{other.url}/x", "Set-Cookie": "a=b"}), answer({}))
@@ -301,6 +311,7 @@ async def test_a_connection_is_used_again_while_it_is_young() -> None:
     assert server.connections == 1
 
 
+@pytest.mark.fault("C10")
 async def test_a_connection_that_was_idle_too_long_is_not_used_again() -> None:
     async with raw_server(answer({})) as server, client(keep_alive_s=0.01) as http_client:
         for _ in range(2):
@@ -309,6 +320,7 @@ async def test_a_connection_that_was_idle_too_long_is_not_used_again() -> None:
     assert server.connections == 2
 
 
+@pytest.mark.fault("C10")
 async def test_a_connection_that_the_server_closed_is_not_used_again() -> None:
     async with raw_server(says(head(200, {"Content-Length": "2"}) + b"{}")) as server, client() as http_client:
         for _ in range(3):
