@@ -121,6 +121,18 @@ class Expired:
 
 
 @dataclass(frozen=True, slots=True)
+class Missing:
+    """A file of a row that was done is gone, or is not the one that was saved."""
+
+    failure: Failure
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The files of a row that had gone missing are back, each with the content that was saved."""
+
+
+@dataclass(frozen=True, slots=True)
 class Retry:
     """A person wants a failed or cancelled row tried again; with `regenerate`, paid for again even if its result could still be collected."""
 
@@ -160,6 +172,8 @@ Event: TypeAlias = (
     | Saved
     | Broken
     | Expired
+    | Missing
+    | Found
     | Retry
     | Resubmit
     | Adopt

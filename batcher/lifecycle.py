@@ -9,6 +9,8 @@
        │             Adopt(id), by a person ──┘──▶ submitted
        └──Retry, by a person── failed, cancelled         submitted ──Died──▶ failed ──Cancelled──▶ cancelled
 
+    done ──Missing, by verify──▶ submitted        failed ──Found, by verify──▶ done
+
 `next_command` says what a lane does next with a row; `advance` says where an event takes it; `TABLE` lists every move there is. An event that the
 table does not list for a state is a fault of ours and raises.
 """
@@ -32,7 +34,9 @@ from batcher.events import (
     Died,
     Event,
     Expired,
+    Found,
     Lost,
+    Missing,
     NotCancellable,
     Produced,
     Refused,
@@ -137,7 +141,7 @@ def _fail(job: Job, failure: Failure, now: float) -> Job:
 def _plan(job: Job, failure: Failure | None = None, not_before: float = 0.0) -> Job:
     """Ready for a submission of its own: whatever belonged to the last request is put away. The request id stays for the record until the next."""
     return replace(
-        job, state=State.PLANNED, failure=failure, not_before=not_before, outputs=(), queued=None, queue_position=None, cancel=None,
+        job, state=State.PLANNED, failure=failure, not_before=not_before, outputs=(), artifacts=(), queued=None, queue_position=None, cancel=None,
         cancel_refused=False, polls=0, poll_failures=0, denials=0, fetches=0, submitted_at=None, started_at=None, produced_at=None, ended_at=None,
     )  # fmt: skip
 
@@ -218,7 +222,7 @@ def _produced(job: Job, event: Produced, now: float, jitter: float, settings: Ru
 
 def _died(job: Job, event: Died, now: float, jitter: float, settings: RunSettings) -> Job:
     dead = replace(_priced(job, event.cost_usd), polls=job.polls + 1)
-    if event.transient and dead.attempts <= settings.regenerations:
+    if event.transient and dead.attempts <= settings.regenerations and not job.artifacts:  # what was made once is not paid for again by itself
         wait = backoff_s(dead.attempts, jitter, settings.backoff_base_s, settings.backoff_ceiling_s)
         return _plan(dead, event.failure, now + wait)
     return _fail(dead, event.failure, now)
@@ -264,6 +268,20 @@ def _expired(job: Job, event: Expired, now: float, jitter: float, settings: RunS
     return _reread(replace(expired, not_before=now + wait))
 
 
+def _missing(job: Job, event: Missing, now: float, jitter: float, settings: RunSettings) -> Job:
+    """The finished request is read again. What is known of the lost files stays, so that they are known again should they come back."""
+    return replace(
+        _reread(job), failure=event.failure, queued=False, not_before=0.0, fetches=0, poll_failures=0, denials=0, cancel=None,
+        cancel_refused=False, ended_at=None,
+    )  # fmt: skip
+
+
+def _found(job: Job, event: Found, now: float, jitter: float, settings: RunSettings) -> Job:
+    if not job.artifacts:
+        raise ValueError(f"row {job.row_id}: it never had a file that could be found")
+    return replace(job, state=State.DONE, failure=None, ended_at=now)
+
+
 def _retry(job: Job, event: Retry, now: float, jitter: float, settings: RunSettings) -> Job:
     may_hold_a_result = job.failure is not None and job.failure.kind.is_collectable and job.request_id is not None
     if may_hold_a_result and not event.regenerate:
@@ -307,6 +325,8 @@ TABLE: dict[tuple[State, type], Move] = {
     (State.PRODUCED, Saved): _saved,
     (State.PRODUCED, Broken): _broken,
     (State.PRODUCED, Expired): _expired,
+    (State.DONE, Missing): _missing,
+    (State.FAILED, Found): _found,
     (State.FAILED, Retry): _retry,
     (State.CANCELLED, Retry): _retry,
 }

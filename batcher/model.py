@@ -109,13 +109,15 @@ class FailureKind(StrEnum):
     """The service reports success, with no output that could be used."""
     DOWNLOAD_FAILED = "download_failed"
     """An output could not be fetched, or what came is not what was asked for."""
+    EXPIRED = "expired"
+    """It was done, its files are gone or altered since, and the service no longer has the result."""
     ABANDONED = "abandoned"
     """A person gave up a row that was in doubt."""
 
     @property
     def is_collectable(self) -> bool:
         """Whether the request may still hold a result, so that a retry reads it again before it pays again."""
-        return self in (FailureKind.STALLED, FailureKind.BAD_RESULT, FailureKind.DOWNLOAD_FAILED)
+        return self in (FailureKind.STALLED, FailureKind.BAD_RESULT, FailureKind.DOWNLOAD_FAILED, FailureKind.EXPIRED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +215,7 @@ class Job:
     as far as known, `earlier_cost_usd` what the row's earlier requests did; `unpriced` counts those of all of them, lost ones included, of which
     nobody knows what they cost. `poll_failures` counts polls without an answer since the last one,
     `denials` those of them that denied that there is such a request; both only while the process lives. `position` is the row's place in the batch,
-    from 1.
+    from 1. `artifacts` of a row that is not done are files that it had once and that have gone missing.
     """
 
     seq: int

@@ -51,6 +51,9 @@ def contested(request_id: str, rows: Sequence[str]) -> Contested:
     return Contested(Failure(FailureKind.OUTCOME_UNKNOWN, message, CONTESTED_REMEDY))
 
 
+EXPIRED_REMEDY = "Put its files back from a copy, then `batcher verify DIR`; or pay for it again: `batcher retry DIR --failed --regenerate --row ID`."
+
+
 def backoff_s(failures: int, jitter: float, base_s: float, ceiling_s: float) -> float:
     """How long to wait after the `failures`-th failure in a row (counted from 1): full jitter, `jitter` in [0, 1)."""
     doublings = min(max(failures - 1, 0), 32)
@@ -90,13 +93,15 @@ def judge_poll(error: ApiError, job: Job) -> Event:
     """Whether a failed status or result call says anything about the request. Most say nothing, and its id is kept."""
     unread = Unread(Failure(FailureKind.UNREACHABLE, error.message), retry_after_s=error.retry_after_s)
     if error.code == NOT_YOURS:
-        return _lost_result(error)
+        return _lost_result(error, job)
     if error.kind in (ApiErrorKind.GONE, ApiErrorKind.INVALID, ApiErrorKind.FORBIDDEN):
-        return replace(unread, denied=True) if job.denials + 1 < GONE_READS else _lost_result(error)
+        return replace(unread, denied=True) if job.denials + 1 < GONE_READS else _lost_result(error, job)
     return unread
 
 
-def _lost_result(error: ApiError) -> Died:
+def _lost_result(error: ApiError, job: Job) -> Died:
+    if job.artifacts:
+        return Died(Failure(FailureKind.EXPIRED, f"its files are missing, and the result has expired: {error.message}", EXPIRED_REMEDY))
     remedy = "The request id is in the results. If the service cannot find it either, `batcher retry DIR --failed` pays for the row again."
     return Died(Failure(FailureKind.RESULT_LOST, error.message, remedy))
 

@@ -19,7 +19,9 @@ from batcher.events import (
     Died,
     Event,
     Expired,
+    Found,
     Lost,
+    Missing,
     NotCancellable,
     Produced,
     Refused,
@@ -48,7 +50,7 @@ JOBS = {
     SUBMITTED: Job(1, make_spec("a"), SUBMITTED, attempts=1, request_id="r1", submitted_at=NOW - 10),
     PRODUCED: Job(1, make_spec("a"), PRODUCED, attempts=1, request_id="r1", submitted_at=NOW - 10, produced_at=NOW - 1, outputs=("https://x/a",)),
     DONE: Job(1, make_spec("a"), DONE, attempts=1, request_id="r1", artifacts=(FILE,), ended_at=NOW - 1),
-    FAILED: Job(1, make_spec("a"), FAILED, attempts=1, request_id="r1", failure=REASON, ended_at=NOW - 1),
+    FAILED: Job(1, make_spec("a"), FAILED, attempts=1, request_id="r1", artifacts=(FILE,), failure=REASON, ended_at=NOW - 1),
     CANCELLED: Job(1, make_spec("a"), CANCELLED, attempts=1, request_id="r1", failure=REASON, ended_at=NOW - 1),
 }
 
@@ -80,6 +82,8 @@ EVERY_MOVE: list[tuple[State, Event, State]] = [
     (PRODUCED, Broken(REASON, transient=True), PRODUCED),
     (PRODUCED, Broken(REASON, transient=False), FAILED),
     (PRODUCED, Expired(REASON), SUBMITTED),
+    (DONE, Missing(REASON), SUBMITTED),
+    (FAILED, Found(), DONE),
     (FAILED, Retry(), PLANNED),
     (FAILED, Retry(regenerate=True), PLANNED),
     (CANCELLED, Retry(), PLANNED),
@@ -386,9 +390,43 @@ def test_what_is_saved_is_done() -> None:
     assert (job.artifacts, job.download_s, job.failure, job.ended_at) == ((FILE,), 2.5, None, NOW)
 
 
+@pytest.mark.fault("B10", "X9")
+def test_a_lost_file_is_fetched_from_the_finished_request_and_nothing_is_submitted_or_cancelled_for_it() -> None:
+    done = replace(JOBS[DONE], cost_usd=0.1, fetches=3, produced_at=NOW - 5, submitted_at=NOW - 9000, outputs=("https://x/old",))
+    job = after(done, Missing(REASON))
+    assert (job.state, job.request_id, job.attempts, job.cost_usd, job.outputs, job.fetches) == (SUBMITTED, "r1", 1, 0.1, (), 0)
+    assert (job.artifacts, job.failure, job.ended_at) == ((FILE,), REASON, None)
+    for mode in (Mode.RUN, Mode.COLLECT, Mode.DRAIN):
+        assert next_command(job, Lane.REMOTE, mode, NOW) is Command.POLL
+    assert next_command(job, Lane.REMOTE, Mode.CANCEL, NOW) is None
+    other = Artifact("results/a.webp", "11" * 32, 20, "image/webp")
+    again = after(job, Produced(("https://x/new",), 0.1), Saved((other,), 1.0))
+    assert (again.state, again.artifacts, again.total_cost_usd, again.attempts, again.failure) == (DONE, (other,), 0.1, 1, None)
+
+
+@pytest.mark.fault("B10", "X9")
+def test_a_lost_file_is_never_generated_again_by_a_policy_only_by_a_person() -> None:
+    settings = RunSettings(regenerations=20)
+    lost = after(JOBS[DONE], Missing(REASON), Died(REASON, transient=True), settings=settings)
+    assert (lost.state, lost.artifacts) == (FAILED, (FILE,))
+    expired = after(JOBS[DONE], Missing(REASON), Died(Failure(FailureKind.EXPIRED, "gone")))
+    assert after(expired, Retry()).state is SUBMITTED
+    paid_again = after(expired, Retry(regenerate=True))
+    assert (paid_again.state, paid_again.artifacts) == (PLANNED, ())
+
+
+@pytest.mark.fault("B10", "X9")
+def test_a_file_that_is_back_makes_its_row_done_and_one_that_never_was_cannot_come_back() -> None:
+    expired = after(JOBS[DONE], Missing(REASON), Died(Failure(FailureKind.EXPIRED, "gone")))
+    back = after(expired, Found())
+    assert (back.state, back.artifacts, back.failure, back.ended_at) == (DONE, (FILE,), None, NOW)
+    with pytest.raises(ValueError, match="never had a file"):
+        after(replace(expired, artifacts=()), Found())
+
+
 @pytest.mark.parametrize("kind", FailureKind)
 def test_a_retry_collects_before_it_pays(kind: FailureKind) -> None:
-    collectable = kind in (FailureKind.STALLED, FailureKind.BAD_RESULT, FailureKind.DOWNLOAD_FAILED)
+    collectable = kind in (FailureKind.STALLED, FailureKind.BAD_RESULT, FailureKind.DOWNLOAD_FAILED, FailureKind.EXPIRED)
     failed = replace(JOBS[FAILED], failure=Failure(kind, "x"), cost_usd=0.1, fetches=8)
     job = after(failed, Retry())
     assert job.state is (SUBMITTED if collectable else PLANNED)
@@ -436,6 +474,7 @@ def test_nothing_is_paid_for_twice_whatever_happens(choices: list[tuple[int, flo
     for number, jitter, passed in choices:
         now += passed
         events = CHOICES[job.state] + (PRICED if job.state is SUBMITTED else [])
+        events = [event for event in events if job.artifacts or not isinstance(event, Found)]
         if not events:
             break
         event = events[number % len(events)]

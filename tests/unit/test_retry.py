@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from batcher.errors import ApiError, ApiErrorKind, DownloadError, DownloadErrorKind
 from batcher.events import Broken, Died, Expired, Lost, Refused, Unread
-from batcher.model import FailureKind, Job, ProviderFacts, State
+from batcher.model import Artifact, FailureKind, Job, ProviderFacts, State
 from batcher.retry import (
     BATCH_WIDE,
     DOUBT_REMEDY,
@@ -92,6 +92,17 @@ def test_a_request_that_belongs_to_somebody_else_is_lost_at_once() -> None:
     event = judge_poll(ApiError(ApiErrorKind.FORBIDDEN, "not yours", status=403, code=NOT_YOURS), JOB)
     assert isinstance(event, Died)
     assert event.failure.kind is FailureKind.RESULT_LOST
+
+
+@pytest.mark.fault("B10", "X9")
+def test_a_request_whose_files_were_there_once_has_expired_and_says_that_paying_again_is_for_a_person_to_say() -> None:
+    file = Artifact("results/a.png", "00" * 32, 10, "image/png")
+    error = ApiError(ApiErrorKind.GONE, "no such request", status=404)
+    event = judge_poll(error, replace(JOB, artifacts=(file,), denials=GONE_READS - 1))
+    assert isinstance(event, Died)
+    assert (event.failure.kind, event.transient) == (FailureKind.EXPIRED, False)
+    assert "expired: no such request" in event.failure.message
+    assert "--regenerate" in event.failure.remedy
 
 
 def test_only_denials_in_a_row_lose_a_request() -> None:
