@@ -30,7 +30,8 @@ class Batch:
         print(batch.report.cost_usd)
 
     `manifest` is the path of a YAML, CSV or JSONL file; `rows` any iterable of mappings, read once, with `head` for the other keys of a batch file
-    (`defaults`, `matrix`, `output`, …). Relative paths in `rows` start from `base_dir`. `simulate` runs it against a simulated service: True, or
+    (`defaults`, `matrix`, `output`, …). Relative paths in `rows` start from `base_dir`. Local files have to be in `base_dir`, or in the folder of the
+    manifest, unless `allow_outside_inputs` says that they may be anywhere. `simulate` runs it against a simulated service: True, or
     settings for it. `settings` are run settings by name (`concurrency=8`, see `batcher.settings.RunSettings`). With neither manifest nor rows the
     batch that `out` holds is taken up again. The token and the service come from the environment, as they do on the command line.
     """
@@ -47,15 +48,23 @@ class Batch:
         base_dir: str | Path = ".",
         simulate: bool | SimulatorSettings = False,
         allow_hosts: Sequence[str] = (),
+        allow_outside_inputs: bool = False,
         **settings: Any,
     ) -> None:
         if manifest is not None and (rows is not None or head is not None):
             raise UsageError("a batch has a manifest or rows, not both")
         if rows is not None:
             named = {name: value for name, value in (("job", job), ("model", model)) if value is not None}
-            opener = functools.partial(open_rows, rows, {**(head or {}), **named}, name=Path(out).name, base_dir=Path(base_dir))
+            opener = functools.partial(
+                open_rows,
+                rows,
+                {**(head or {}), **named},
+                name=Path(out).name,
+                base_dir=Path(base_dir),
+                allow_outside_inputs=allow_outside_inputs,
+            )
         elif manifest is not None:
-            opener = functools.partial(open_manifest, Path(manifest), job=job, model=model)
+            opener = functools.partial(open_manifest, Path(manifest), job=job, model=model, allow_outside_inputs=allow_outside_inputs)
         else:
             opener = None
         self._options = RunOptions(

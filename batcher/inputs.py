@@ -13,14 +13,14 @@ import json
 import os
 import re
 import secrets
-import stat
 from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from batcher.errors import InputError
-from batcher.media import HEAD_BYTES, MediaError, inspect, sniff
+from batcher.local_files import Identity, identity_of, open_regular, refuse_irregular, refuse_outside
+from batcher.media import HEAD_BYTES, MediaError, inspect_file, sniff
 from batcher.model import InputFile, JobSpec, Json
 
 IMAGE_MAX_BYTES: Final = 6 * 1024**2
@@ -32,57 +32,59 @@ BODY_MAX_BYTES: Final = 64 * 1024**2
 _HOST_IT: Final = "Give it as an https URL instead, which the service fetches by itself, or make it smaller."
 
 
-def check_input(path: Path, media: str = "file") -> InputFile:
+def check_input(path: Path, media: str = "file", within: Path | None = None) -> InputFile:
     """Check that a local file can go into a request, and say what it is; `media` is "image", "video", or "file" for any. Blocks.
 
-    A file that many rows use is read once, unless it changes in size, time or place on disk. Raises `InputError` if it is missing or cannot be read,
-    `MediaError` if it is not what is asked for, is not whole, or is too large.
+    With `within` the file has to be in that folder, links followed. A file that many rows use is read once, unless it changes in size, time or place
+    on disk. Raises `InputError` if it is missing, elsewhere, or cannot be read, `MediaError` if it is not what is asked for, is not whole, or is too
+    large.
     """
     path = Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would replace links by what they lead to now
-    file = _check(path, _identify(path))
+    file = _check(path, _identify(path, within), within)
     if media != "file" and not file.media_type.startswith(f"{media}/"):
         raise MediaError(f"{path} is {file.media_type}, not {media} as asked for here.", "Name another file.")
     return file
 
 
-def _identify(path: Path) -> tuple[int, int, int]:
-    """Size, time and place of a regular file, without opening it: opening a pipe would wait for its writer."""
+def _identify(path: Path, within: Path | None) -> Identity:
+    """The identity of a regular file, without opening it: opening a pipe would wait for its writer."""
     try:
+        refuse_outside(path, within)
         found = path.stat()
     except FileNotFoundError as error:
         raise InputError(f"{path} does not exist.", "Correct the path; a relative path is relative to the manifest.") from error
     except (OSError, ValueError) as error:
         raise InputError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}.", "Correct the path or the permissions.") from error
-    if not stat.S_ISREG(found.st_mode):
-        kind = "a folder" if stat.S_ISDIR(found.st_mode) else "not a regular file"
-        raise InputError(f"{path} is {kind}.", "Name the file itself.")
-    return found.st_size, found.st_mtime_ns, found.st_ino
+    refuse_irregular(path, found)
+    return identity_of(found)
 
 
 @functools.lru_cache(4096)  # a memo and no state: the same file gives the same answer
-def _check(path: Path, identity: tuple[int, int, int]) -> InputFile:
+def _check(path: Path, identity: Identity, within: Path | None) -> InputFile:
     size = identity[0]
     if not size:
         raise MediaError(f"{path} is empty.", "Put the real file in its place.")
     try:
-        media_type = _sniff_within_limit(path, size)
-        facts = inspect(path, max_pixels=IMAGE_MAX_PIXELS)
-        data = path.read_bytes()
+        with open_regular(path, within) as file:
+            media_type = _sniff_within_limit(file, path, size)
+            facts = inspect_file(file, max_pixels=IMAGE_MAX_PIXELS)
+            file.seek(0)
+            data = file.read(size + 1)
+            is_same = identity_of(os.fstat(file.fileno())) == identity
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}.", "Correct the permissions, or the path.") from error
     except MediaError as error:
         if error.remedy:
             raise
         raise MediaError(f"{path} is {error.message}.", "Replace it by a whole image or video, or give it as an https URL.") from error
-    if len(data) != size or facts.media_type != media_type:
+    if not is_same or len(data) != size or facts.media_type != media_type:
         raise InputError(f"{path} changed while it was read.", "Run again when whatever writes it has finished.")
     return InputFile(str(path), hashlib.sha256(data).hexdigest(), size, facts.media_type)
 
 
-def _sniff_within_limit(path: Path, size: int) -> str | None:
+def _sniff_within_limit(file: BinaryIO, path: Path, size: int) -> str | None:
     """What the file claims to be; told first, so that nothing large is ever decoded. Raises `MediaError` if it is too large for that."""
-    with path.open("rb") as file:
-        media_type = sniff(file.read(HEAD_BYTES))
+    media_type = sniff(file.read(HEAD_BYTES))
     is_image = media_type is not None and media_type.startswith("image/")
     limit = IMAGE_MAX_BYTES if is_image else VIDEO_MAX_BYTES
     if media_type and size > limit:
@@ -150,15 +152,13 @@ def _read_uri(row_id: str, file: InputFile) -> bytes:
     )
     path = Path(file.path)
     try:
-        found = path.stat()
-        if not stat.S_ISREG(found.st_mode) or found.st_size != file.size_bytes:
-            raise changed
-        data = path.read_bytes()
-    except FileNotFoundError as error:
+        with open_regular(path) as opened:  # its hash tells whether it is the file that was planned, wherever a link may lead to by now
+            data = opened.read(file.size_bytes + 1)
+    except (FileNotFoundError, InputError) as error:
         raise changed from error
     except OSError as error:
         raise InputError(f"Row {row_id}: {path} cannot be read: {error.strerror or error}.", "Correct the permissions, then run again.") from error
-    if hashlib.sha256(data).hexdigest() != file.sha256:
+    if len(data) != file.size_bytes or hashlib.sha256(data).hexdigest() != file.sha256:
         raise changed
     return b"data:%b;base64,%b" % (file.media_type.encode(), base64.b64encode(data))
 

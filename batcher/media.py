@@ -28,7 +28,7 @@ from PIL import (
 
 from batcher.containers import MediaError, check_container, is_mp3
 
-__all__ = ["HEAD_BYTES", "MAX_PIXELS", "MediaError", "MediaFacts", "extension", "inspect", "sniff"]
+__all__ = ["HEAD_BYTES", "MAX_PIXELS", "MediaError", "MediaFacts", "extension", "inspect", "inspect_file", "sniff"]
 
 HEAD_BYTES: Final = 512
 """How much of the beginning of a file `sniff` wants to see."""
@@ -84,19 +84,25 @@ def sniff(head: bytes) -> str | None:
 def inspect(path: Path, *, max_pixels: int = MAX_PIXELS) -> MediaFacts:
     """Find out what the file at `path` is and check that it is whole. Blocks. Raises `MediaError`, and `OSError` if it cannot be read."""
     with path.open("rb") as file:
-        size = os.fstat(file.fileno()).st_size
-        head = file.read(HEAD_BYTES)
-        media_type = sniff(head)
-        if media_type is None and _is_heif(head):
-            raise MediaError("a HEIC image, which cannot be decoded here; convert it to JPEG or PNG")
-        if media_type is None:
-            raise MediaError("not an image, video or sound of a known kind" if size else "empty")
-        file.seek(0)
-        if media_type in _IMAGES:
-            width, height = _decode(file, media_type, max_pixels)
-            return MediaFacts(media_type, width, height)
-        dimensions = check_container(file, media_type, size)
-        return MediaFacts(media_type, *dimensions) if dimensions else MediaFacts(media_type)
+        return inspect_file(file, max_pixels=max_pixels)
+
+
+def inspect_file(file: BinaryIO, *, max_pixels: int = MAX_PIXELS) -> MediaFacts:
+    """As `inspect`, for a file that is open; it is left open."""
+    size = os.fstat(file.fileno()).st_size
+    file.seek(0)
+    head = file.read(HEAD_BYTES)
+    media_type = sniff(head)
+    if media_type is None and _is_heif(head):
+        raise MediaError("a HEIC image, which cannot be decoded here; convert it to JPEG or PNG")
+    if media_type is None:
+        raise MediaError("not an image, video or sound of a known kind" if size else "empty")
+    file.seek(0)
+    if media_type in _IMAGES:
+        width, height = _decode(file, media_type, max_pixels)
+        return MediaFacts(media_type, width, height)
+    dimensions = check_container(file, media_type, size)
+    return MediaFacts(media_type, *dimensions) if dimensions else MediaFacts(media_type)
 
 
 # -- signatures

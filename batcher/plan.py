@@ -235,7 +235,7 @@ class _Body:
         if "://" in text:
             return self._problem(path, text, f"{text[:80]!r} is neither an https link nor a local path")
         try:
-            file = check_input(self._manifest.base_dir / text, ref.media)
+            file = check_input(self._manifest.base_dir / text, ref.media, self._manifest.input_folder)
         except BatcherError as error:
             return self._problem(path, text, error.message, hint=error.remedy)
         if file not in self.inputs:

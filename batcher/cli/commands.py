@@ -28,6 +28,7 @@ from batcher.cli.options import (
     LogJsonOption,
     ManifestArgument,
     ModelOption,
+    OutsideOption,
     PostsOption,
     QuietOption,
     RateOption,
@@ -87,6 +88,7 @@ def run(
     image_field: ImageFieldOption = None,
     extra_field: ExtraFieldOption = None,
     format_: FormatOption = None,
+    allow_outside_inputs: OutsideOption = False,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try failed and cancelled rows again.", rich_help_panel="Manifest")] = False,
     concurrency: ConcurrencyOption = None,
     posts_in_flight: PostsOption = None,
@@ -117,7 +119,7 @@ def run(
     simulator = simulator_of(simulate, simulator_settings, fault, speed=speed, slots=slots, latency_s=latency_s, seed=seed, art=art)
     options = RunOptions(
         out=out,
-        opener=opener_of(manifest, job, model, settings, image_field, extra_field, format_),
+        opener=opener_of(manifest, job, model, settings, image_field, extra_field, format_, allow_outside_inputs),
         simulate=simulator,
         overrides=pace_of(concurrency, posts_in_flight, downloads, submits_per_s, grace_s),
         allow_hosts=tuple(allow_host or ()),
@@ -212,11 +214,12 @@ def plan(
     image_field: ImageFieldOption = None,
     extra_field: ExtraFieldOption = None,
     format_: FormatOption = None,
+    allow_outside_inputs: OutsideOption = False,
 ) -> None:
     """Check all of MANIFEST and say what running it would do. Costs nothing."""
     from batcher.app import preview
 
-    opener = opener_of(manifest, job, model, settings, image_field, extra_field, format_)
+    opener = opener_of(manifest, job, model, settings, image_field, extra_field, format_, allow_outside_inputs)
     opened, summary = wait_for(preview(opener, out))
     console = console_for()
     console.print(f"{opened.name}: {count_rows(summary.total)}, no problems found.", markup=False, highlight=False)

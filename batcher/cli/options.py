@@ -26,6 +26,10 @@ ImageFieldOption = Annotated[
 ExtraFieldOption = Annotated[
     list[str] | None, typer.Option("--extra-field", help="A column that is only for templates and the report.", rich_help_panel="Manifest")
 ]
+OutsideOption = Annotated[
+    bool,
+    typer.Option("--allow-outside-inputs", help="Let the manifest name files outside of its folder, and so send them.", rich_help_panel="Manifest"),
+]
 FormatOption = Annotated[str | None, typer.Option("--format", help="yaml, csv or jsonl, where the name does not tell.", rich_help_panel="Manifest")]
 ConcurrencyOption = Annotated[int | None, typer.Option(help="Requests in flight at the service.", rich_help_panel="Pace")]
 PostsOption = Annotated[
@@ -59,6 +63,7 @@ def opener_of(
     image_fields: list[str] | None,
     extra_fields: list[str] | None,
     format_: str | None,
+    allow_outside_inputs: bool,
 ) -> Opener:
     """What opens the manifest that was named, with the flags that speak of it."""
     from batcher.manifest import open_manifest
@@ -72,6 +77,7 @@ def opener_of(
         settings=pairs(settings or (), "KEY=VALUE"),
         image_fields=tuple(image_fields or ()),
         extra_fields=tuple(extra_fields or ()),
+        allow_outside_inputs=allow_outside_inputs,
     )
 
 

@@ -22,13 +22,14 @@ class Origin:
     """What a manifest is made of, beside its head.
 
     `where` tells the place of a path into the head; `settings` win over the file; `rows` is where records come from, or the pattern of the files that
-    are the rows.
+    are the rows; `input_folder` is the folder in which every file that the manifest names has to be, None if it may be anywhere.
     """
 
     where: Callable[[Loc], Where]
     settings: Mapping[str, Json]
     axes: tuple[Axis, ...]
     rows: Source | str
+    input_folder: Path | None
 
 
 class Manifest:
@@ -39,6 +40,7 @@ class Manifest:
         self.name = name
         self.source = source
         self.base_dir = base_dir
+        self.input_folder = origin.input_folder
         self._origin = origin
 
     def rows(self, known_fields: frozenset[str] | None, media_field: str | None) -> Iterator[Row | Problem]:

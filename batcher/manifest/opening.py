@@ -12,10 +12,11 @@ from typing import Any, BinaryIO, Literal
 from pydantic import ValidationError
 
 from batcher.errors import InputError, ManifestError, Problem, UsageError
+from batcher.local_files import OUTSIDE_HINT, OutsideError, refuse_outside
 from batcher.manifest.csv_reader import cell
 from batcher.manifest.head import Head, axes_of, template_problems
 from batcher.manifest.manifest import Manifest, Origin
-from batcher.manifest.problems import Loc, did_you_mean, problems_from, shown_value
+from batcher.manifest.problems import Loc, did_you_mean, problems_from, shortened, shown_value
 from batcher.manifest.record import Record, Source
 from batcher.manifest.sources import Content, Format, format_of, json_text, missing_file, names_media
 from batcher.manifest.yaml_reader import Node, load, plain, records, where_in
@@ -36,21 +37,23 @@ def open_manifest(
     settings: Mapping[str, str] | None = None,
     image_fields: Sequence[str] = (),
     extra_fields: Sequence[str] = (),
+    allow_outside_inputs: bool = False,
 ) -> Manifest:
     """Open a YAML batch file, or rows alone as CSV, JSON Lines or a YAML list.
 
     `-` is standard input, kept in a temporary file. The format follows from the file's name, else from its first line. `job`, `model` and `settings`
-    win over the file, `image_fields` and `extra_fields` add to it; a setting is read as a CSV cell is. Raises `ManifestError` with every problem of
-    the head, `InputError` where the file cannot be read.
+    win over the file, `image_fields` and `extra_fields` add to it; a setting is read as a CSV cell is. `allow_outside_inputs` lets it name files
+    outside of its folder. Raises `ManifestError` with every problem of the head, `InputError` where the file cannot be read, or changes meanwhile.
     """
     if source == "-":
         content, base_dir, name = Content.of_stream(stdin or sys.stdin.buffer, "standard input"), Path(), "stdin"
         form = _format(format) or content.sniff()
     else:
         path = Path(source)
-        content, base_dir, name = Content.of_file(path), path.parent, path.stem
+        content, base_dir, name = Content.of_file(path), path.parent if path.is_file() else Path(), path.stem
         form = _format(format) or format_of(path) or content.sniff()
-    draft = _Draft(content.file, base_dir, name, _Flags(job, model, settings or {}, tuple(image_fields), tuple(extra_fields)))
+    flags = _Flags(job, model, settings or {}, tuple(image_fields), tuple(extra_fields), allow_outside_inputs)
+    draft = _Draft(content.file, base_dir, name, flags)
     if form is not Format.YAML:
         draft.rows = content.rows(form)
         return draft.manifest()
@@ -67,13 +70,18 @@ def open_manifest(
 
 
 def open_rows(
-    rows: Iterable[Mapping[str, Any]], head: Mapping[str, Any] | None = None, *, name: str = "rows", base_dir: Path | None = None
+    rows: Iterable[Mapping[str, Any]],
+    head: Mapping[str, Any] | None = None,
+    *,
+    name: str = "rows",
+    base_dir: Path | None = None,
+    allow_outside_inputs: bool = False,
 ) -> Manifest:
     """Make a manifest of rows from a program, kept in a temporary file, and of the keys of a batch file. Paths among the values become text.
 
-    Messages count rows from 1 as lines. Raises `ManifestError`.
+    Messages count rows from 1 as lines. `allow_outside_inputs` lets rows name files outside of `base_dir`. Raises `ManifestError`.
     """
-    draft = _Draft(name, base_dir or Path(), name, _Flags())
+    draft = _Draft(name, base_dir or Path(), name, _Flags(allow_outside_inputs=allow_outside_inputs))
     plain_head = json.loads(json_text(head or {}, Where(name)))
     draft.data = {key: value for key, value in plain_head.items() if value is not None}
     draft.rows = Content.of_rows(rows, name).rows(Format.JSONL)
@@ -89,6 +97,7 @@ class _Flags:
     settings: Mapping[str, str] = field(default_factory=dict)
     image_fields: tuple[str, ...] = ()
     extra_fields: tuple[str, ...] = ()
+    allow_outside_inputs: bool = False
 
 
 @dataclass(slots=True)
@@ -130,7 +139,7 @@ class _Draft:
         rows = self._rows(has_matrix=bool(matrix))
         if self.problems or head is None or rows is None:
             raise self._error(rows)
-        origin = Origin(self.where, settings, axes, rows)
+        origin = Origin(self.where, settings, axes, rows, self._input_folder)
         return Manifest(head, name=head.name or self.name, source=self.file, base_dir=self.base_dir, origin=origin)
 
     def where(self, loc: Loc) -> Where:
@@ -197,16 +206,26 @@ class _Draft:
             self.problems.append(Problem(self.where(("rows",)), message, field="rows"))
         return None
 
+    @property
+    def _input_folder(self) -> Path | None:
+        return None if self.flags.allow_outside_inputs else self.base_dir
+
     def _named_rows(self, name: str) -> Source | str | None:
-        if names_media(name, self.base_dir):
-            return name
         path = self.base_dir / name
         place = self.where(("rows",))
+        try:
+            refuse_outside(path, self._input_folder)
+        except OutsideError:
+            message = f"{shortened(name)} leads outside of the manifest's folder"
+            self.problems.append(Problem(place, message, field="rows", hint=OUTSIDE_HINT))
+            return None
+        if names_media(name, self.base_dir):
+            return name
         if not path.exists():
             self.problems.append(missing_file(name, self.base_dir, place))
             return None
         try:
-            content = Content.of_file(path)
+            content = Content.of_regular_file(path, self._input_folder)
             return content.rows(format_of(path) or content.sniff())
         except InputError as error:
             self.problems.append(Problem(place, error.message, field="rows"))

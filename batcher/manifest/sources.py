@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from batcher.errors import InputError, ManifestError, Problem
+from batcher.local_files import Identity, identity_of, open_regular
 from batcher.manifest.csv_reader import read_csv
 from batcher.manifest.jsonl_reader import read_jsonl
 from batcher.manifest.lines import LINE_LIMIT_BYTES
@@ -61,9 +62,26 @@ class Content:
     @classmethod
     def of_file(cls, path: Path) -> Content:
         """A file; a pipe with a name is kept as `of_stream` does. Raises `InputError` if it cannot be opened."""
-        content = cls(str(path), lambda: path.open("rb", buffering=BUFFER_BYTES))
-        with content.open() as stream:
-            return content if path.is_file() else cls.of_stream(stream, str(path))
+        if path.is_dir():
+            remedy = "Name the manifest in it; or list its pictures in a batch file, with `rows: .` (`batcher init` writes one to start from)."
+            raise InputError(f"{path} is a folder", remedy)
+        if path.exists() and not path.is_file():
+            with cls(str(path), lambda: path.open("rb")).open() as stream:
+                return cls.of_stream(stream, str(path))
+        return cls.of_regular_file(path)
+
+    @classmethod
+    def of_regular_file(cls, path: Path, within: Path | None = None) -> Content:
+        """A file, and nothing that would have to be waited for; with `within`, one of that folder. Raises `InputError` if it cannot be opened."""
+        expected: list[Identity] = []
+
+        def begin() -> BinaryIO:
+            with open_regular(path, within) as file:
+                return io.BufferedReader(_SteadyFile(path, os.dup(file.fileno()), expected), BUFFER_BYTES)
+
+        content = cls(str(path), begin)
+        content.open().close()
+        return content
 
     @classmethod
     def of_stream(cls, stream: BinaryIO, file: str) -> Content:
@@ -122,6 +140,8 @@ class Content:
                 yield from (read_csv if form is Format.CSV else read_jsonl)(stream, self.file)
         except ManifestError as error:
             yield from error.problems
+        except ChangedError:
+            raise
         except InputError as error:
             yield Problem(Where(self.file), error.message.removeprefix(self.file).lstrip(": "))
 
@@ -131,6 +151,39 @@ class Content:
             yield
         except OSError as error:
             raise InputError(f"{self.file} cannot be read: {error.strerror or error}") from error
+
+
+class ChangedError(InputError):
+    """A file that is another one, or has another content, than when it was first opened: what was read of it may be half of each."""
+
+
+class _SteadyFile(io.FileIO):
+    """An open file that has to stay as it was when it was first opened. `expected` holds its identity from then on."""
+
+    def __init__(self, path: Path, descriptor: int, expected: list[Identity]) -> None:
+        super().__init__(descriptor)
+        self._path = path
+        if not expected:
+            expected.append(identity_of(os.fstat(descriptor)))
+        self._expected = expected[0]
+        try:
+            self._check()
+        except ChangedError:
+            self.close()
+            raise
+
+    def readinto(self, buffer: memoryview) -> int | None:  # type: ignore[override]
+        count = super().readinto(buffer)
+        self._check()
+        return count
+
+    def _check(self) -> None:
+        try:
+            is_same = self._expected == identity_of(os.fstat(self.fileno())) == identity_of(self._path.stat())
+        except OSError:
+            is_same = False
+        if not is_same:
+            raise ChangedError(f"{self._path} changed while it was read", "Run again when whatever writes it has finished. Nothing was submitted.")
 
 
 class _Replay(io.RawIOBase):

@@ -15,7 +15,7 @@ from tests.support.command import SAMPLES, batcher, environment, report, service
 pytestmark = pytest.mark.acceptance
 
 CANARY = "canary-5c1e77"
-BROKEN = sorted(path for path in (SAMPLES / "broken").iterdir() if path.suffix != ".md") if (SAMPLES / "broken").is_dir() else []
+BROKEN = sorted(path for path in (SAMPLES / "broken").iterdir() if path.is_file() and path.suffix != ".md") if (SAMPLES / "broken").is_dir() else []
 
 
 @pytest.fixture

@@ -143,25 +143,31 @@ def test_a_pipe_a_socket_or_a_device_is_refused_without_waiting_for_it(tmp_path)
 
 
 def test_a_file_that_may_not_be_read_is_an_input_error(photo, monkeypatch):
-    def refuse(self):
+    def refuse(path, within=None):
         raise PermissionError(13, "Permission denied")
 
     os.utime(photo, ns=(1, 1))
-    monkeypatch.setattr("pathlib.Path.read_bytes", refuse)
+    monkeypatch.setattr(inputs, "open_regular", refuse)
     with pytest.raises(InputError, match="cannot be read: Permission denied"):
         check_input(photo)
 
 
 def test_a_file_that_grows_while_it_is_read_is_refused(photo, monkeypatch):
-    monkeypatch.setattr("pathlib.Path.read_bytes", lambda self: PNG + b"more")
+    inspect_file = inputs.inspect_file
+
+    def grow(file, **options):
+        photo.write_bytes(PNG + b"more")
+        return inspect_file(file, **options)
+
+    monkeypatch.setattr(inputs, "inspect_file", grow)
     with pytest.raises(InputError, match="changed while it was read"):
         check_input(photo)
 
 
 def test_a_file_that_many_rows_use_is_read_once_until_it_changes(photo, monkeypatch):
     read = []
-    inspect = inputs.inspect
-    monkeypatch.setattr(inputs, "inspect", lambda path, **options: read.append(path) or inspect(path, **options))
+    inspect_file = inputs.inspect_file
+    monkeypatch.setattr(inputs, "inspect_file", lambda file, **options: read.append(file) or inspect_file(file, **options))
     first = {check_input(photo) for _ in range(1000)}
     assert (len(first), len(read)) == (1, 1)
     photo.write_bytes(sample.picture("PNG", seed=5))
@@ -230,10 +236,10 @@ async def test_a_file_that_is_not_the_planned_one_is_never_sent(photo, change):
 async def test_a_file_that_can_no_longer_be_read_is_an_input_error(photo, monkeypatch):
     planned = check_input(photo)
 
-    def refuse(self):
+    def refuse(path, within=None):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("pathlib.Path.read_bytes", refuse)
+    monkeypatch.setattr(inputs, "open_regular", refuse)
     with pytest.raises(InputError, match="Permission denied"):
         await DataUriBodies().encode(spec_of({"image": {"$input": 0}}, planned))
 

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 import random
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -455,3 +458,76 @@ def test_a_picture_whose_path_stands_in_no_field_is_told_by_the_models_name(desk
     problem = desk.problem({"job": "image_edit"}, name="gone")
     assert problem.field == "deep"
     assert "does not exist" in problem.message
+
+
+# ── files outside of the manifest's folder ────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.fault("X18")
+def test_a_picture_outside_of_the_manifests_folder_is_refused_with_line_and_remedy(desk: Desk, tmp_path_factory: pytest.TempPathFactory) -> None:
+    stranger = Desk(tmp_path_factory.mktemp("stranger"), desk.definitions)
+    outside = desk.picture("mine.png")
+    stranger.folder.joinpath("link.png").symlink_to(outside)
+    images = [str(outside), f"../{desk.folder.name}/mine.png", os.path.relpath(outside, stranger.folder), "link.png"]
+    listing = "".join(f"  - {{id: r{n}, image: {image}, background: a beach}}\n" for n, image in enumerate(images))
+    problems = stranger.file("batch.yaml", f"job: background_replacement\nrows:\n{listing}")
+    assert len(problems) == len(images)
+    for n, problem in enumerate(problems):
+        assert isinstance(problem, Problem)
+        assert (problem.where.line, problem.field) == (n + 3, "image")
+        assert "leads outside of the manifest's folder" in problem.message
+        assert "--allow-outside-inputs" in problem.hint
+    allowed = open_manifest(stranger.folder / "batch.yaml", allow_outside_inputs=True)
+    specs = list(stranger.planner(allowed).items())
+    assert {spec.inputs[0].sha256 for spec in specs if isinstance(spec, JobSpec)} == {desk_hash(outside)}
+    assert len(specs) == len(images)
+
+
+def desk_hash(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@pytest.mark.fault("X18")
+@pytest.mark.parametrize("rows", ["../rows.csv", "photos/../../rows.csv", "linked.csv", "../*.png", "..", "photos/*/../../../*.png", "/"])
+def test_rows_outside_of_the_manifests_folder_are_neither_read_nor_listed(desk: Desk, rows: str) -> None:
+    desk.picture("mine.png")
+    (desk.folder / "rows.csv").write_text("image\nmine.png\n")
+    stranger = Desk(desk.folder / "stranger", desk.definitions)
+    stranger.picture("photos/a.png")
+    (stranger.folder / "linked.csv").symlink_to("../rows.csv")
+    with pytest.raises(ManifestError) as caught:
+        stranger.file("batch.yaml", f"job: background_replacement\ndefaults: {{background: x}}\nrows: '{rows}'\n")
+    (problem,) = caught.value.problems
+    assert problem.message.endswith("leads outside of the manifest's folder")
+    assert "batch.yaml:3" in str(problem)
+    assert "--allow-outside-inputs" in problem.hint
+
+
+@pytest.mark.fault("X18")
+def test_the_manifest_itself_cannot_let_its_files_be_anywhere(desk: Desk) -> None:
+    for head in ({"run": {"allow_outside_inputs": True}}, {"allow_outside_inputs": True}, {"input": {"allow_outside": True}}):
+        with pytest.raises(ManifestError, match="not a known key"):
+            desk.plan({"image": "/etc/hosts", "background": "x"}, **REPLACE, **head)
+
+
+@pytest.mark.fault("X18")
+def test_rows_from_a_program_start_from_its_folder_and_stay_there(desk: Desk) -> None:
+    outside = desk.picture("mine.png")
+    inner = desk.folder / "inner"
+    inner.mkdir()
+    row: dict[str, Json] = {"image": str(outside), "background": "a beach"}
+    (problem,) = desk.planner(open_rows([row], REPLACE, base_dir=inner)).items()
+    assert isinstance(problem, Problem)
+    assert "leads outside" in problem.message
+    (spec,) = desk.planner(open_rows([row], REPLACE, base_dir=inner, allow_outside_inputs=True)).items()
+    assert isinstance(spec, JobSpec)
+
+
+@pytest.mark.fault("X18", "F9")
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes of POSIX")
+def test_a_pipe_for_a_picture_or_for_rows_is_refused_without_waiting(desk: Desk) -> None:
+    os.mkfifo(desk.folder / "pipe.png")
+    assert "not a regular file" in desk.problem(REPLACE, image="pipe.png", background="x").message
+    os.mkfifo(desk.folder / "pipe.csv")
+    with pytest.raises(ManifestError, match="not a regular file"):
+        desk.file("batch.yaml", "job: background_replacement\nrows: pipe.csv\n")

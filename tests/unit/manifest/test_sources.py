@@ -1,15 +1,23 @@
+import collections
 import gc
 import io
 import os
+import random
 import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from batcher.discovery import Definitions
 from batcher.errors import InputError, ManifestError, Problem
+from batcher.ledger import SqliteLedger
+from batcher.manifest import open_manifest, sources
 from batcher.manifest.record import Record
-from batcher.manifest.sources import Content, Format, format_of, glob_rows, missing_file, names_media
-from batcher.model import Where
+from batcher.manifest.sources import ChangedError, Content, Format, format_of, glob_rows, missing_file, names_media
+from batcher.model import JobSpec, Lane, Mode, Where
+from batcher.plan import Planner
 
 HERE = Where("m.yaml", 4, 1)
 
@@ -84,7 +92,7 @@ def test_a_named_pipe_is_kept_and_read_again(tmp_path: Path) -> None:
 def test_a_file_that_is_not_there_or_is_a_folder(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such file"):
         Content.of_file(tmp_path / "none.csv")
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match="is a folder"):
         Content.of_file(tmp_path)
 
 
@@ -202,3 +210,88 @@ def test_a_missing_file_of_rows_is_told_with_the_nearest(tmp_path: Path) -> None
     assert "did you mean 'products.csv'?" in str(missing_file("product.csv", tmp_path, HERE))
     assert "relative to the manifest" in str(missing_file("zzz", tmp_path, HERE))
     assert "its folder does not exist either" in str(missing_file("none/rows.csv", tmp_path, HERE))
+
+
+def append(path: Path, text: str) -> None:
+    with path.open("a") as file:
+        file.write(text)
+
+
+@pytest.fixture
+def small_buffer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources, "BUFFER_BYTES", 4096)
+
+
+def read_and_meddle(path: Path, meddle: Callable[[], object], rows: int) -> list[Any]:
+    source = Content.of_file(path).rows(Format.CSV)
+    reading = source()
+    first = [next(reading) for _ in range(rows)]
+    meddle()
+    return [*first, *reading]
+
+
+MEDDLING: dict[str, Callable[[Path], object]] = {
+    "appended": lambda path: append(path, "more\n"),
+    "rewritten": lambda path: path.write_text("id\nother\n"),
+    "emptied": lambda path: path.write_text(""),
+    "touched": lambda path: os.utime(path, ns=(1, 1)),
+    "replaced": lambda path: (path.with_name("new").write_bytes(path.read_bytes()), path.with_name("new").replace(path)),
+    "removed": lambda path: path.unlink(),
+}
+
+
+@pytest.mark.fault("X19")
+@pytest.mark.parametrize("how", MEDDLING)
+@pytest.mark.parametrize("size", ["within the buffer", "larger than the buffer"])
+@pytest.mark.usefixtures("small_buffer")
+def test_a_file_that_changes_while_it_is_read_is_refused_as_a_whole(tmp_path: Path, how: str, size: str) -> None:
+    path = tmp_path / "rows.csv"
+    text = "id\n" + "".join(f"row{n}\n" for n in range(3 if size == "within the buffer" else 5_000))
+    path.write_text(text)
+    with pytest.raises(ChangedError, match=r"rows\.csv changed while it was read") as caught:
+        read_and_meddle(path, lambda: MEDDLING[how](path), rows=2)
+    assert "Nothing was submitted" in caught.value.remedy
+
+
+@pytest.mark.fault("X19")
+@pytest.mark.parametrize("how", ["appended", "rewritten", "touched", "replaced"])
+def test_a_file_that_changes_between_two_readings_is_refused(tmp_path: Path, how: str) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text("id\na\n")
+    content = Content.of_file(path)
+    assert len(list(content.rows(Format.CSV)())) == 1
+    MEDDLING[how](path)
+    for read in (lambda: list(content.rows(Format.CSV)()), content.sniff, content.yaml_bytes):
+        with pytest.raises(ChangedError):
+            read()
+
+
+@pytest.mark.fault("X19")
+@pytest.mark.usefixtures("small_buffer")
+async def test_nothing_is_planned_of_a_manifest_that_changes_meanwhile(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("id,prompt\n" + "".join(f"r{n},p\n" for n in range(2_000)))
+    (tmp_path / "batch.yaml").write_text("job: text_to_image\nrows: rows.csv\n")
+    manifest = open_manifest(tmp_path / "batch.yaml")
+    ledger = SqliteLedger(None, threaded=False)
+
+    def items() -> Iterator[JobSpec | Problem]:
+        for n, item in enumerate(Planner(manifest, Definitions(), random.Random(0)).items()):
+            if n == 20:
+                (tmp_path / "rows.csv").write_text("id,prompt\nother,p\n")
+            yield item
+
+    with pytest.raises(ChangedError):
+        await ledger.plan(items())
+    assert sum(ledger.counts().values()) == 0
+    assert await ledger.claimable(Lane.REMOTE, Mode.RUN, 10, 0.0, ()) == []
+    await ledger.aclose()
+
+
+@pytest.mark.fault("X19")
+@pytest.mark.usefixtures("small_buffer")
+def test_a_file_that_grows_for_ever_is_not_followed(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text("id\n" + "x\n" * 4096)
+    rows = Content.of_file(path).rows(Format.CSV)()
+    with pytest.raises(ChangedError):
+        collections.deque(append(path, "x\n") for _ in rows)
