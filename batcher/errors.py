@@ -17,6 +17,7 @@ A message says what happened, to which row or field, and what to do next. Foreig
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -46,16 +47,20 @@ class UsageError(BatcherError):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One fault of a manifest: where it is, what was found and what is allowed."""
+    """One fault of a manifest: where it is, what was found and what is allowed. `more_rows` share it, beside the one that it was met in."""
 
     where: Where
     message: str
     field: str | None = None
     hint: str = ""
+    more_rows: int = dataclasses.field(default=0, compare=False)
 
     def __str__(self) -> str:
         subject = f"{self.field}: " if self.field else ""
-        return f"{self.where}: {subject}{self.message}" + (f" ({self.hint})" if self.hint else "")
+        told = f"{self.where}: {subject}{self.message}" + (f" ({self.hint})" if self.hint else "")
+        if self.more_rows:
+            told += f"; the same in {self.more_rows} more {'row' if self.more_rows == 1 else 'rows'}"
+        return " ".join(told.splitlines())  # one fault is one line, whatever stands in a file or in its name
 
 
 class ManifestError(BatcherError):

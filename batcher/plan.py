@@ -9,11 +9,12 @@ import os
 import random
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from batcher.definition import SEED_MAX, MediaRef, ModelInput, RandomSeed, Request
 from batcher.discovery import Definitions
@@ -64,6 +65,7 @@ class Planner:
             request = self._request(row)
         except _ProblemsError as error:
             yield from error.problems
+            yield from self._media_problems(row, error)
             return
         body = _Body(self._manifest, row, self._rng)
         rendered = body.resolve(request.body, ())
@@ -94,13 +96,22 @@ class Planner:
             raise self._faults(row, error, shape) from error
         return request
 
+    def _media_problems(self, row: Row, error: _ProblemsError) -> Iterator[Problem]:
+        """What is wrong with the files of a row that is refused for other reasons already."""
+        told = {problem.field for problem in error.problems}
+        for name, value in row.fields.items():
+            if name in error.shape.model_fields and not any(field == name or (field or "").startswith(f"{name}[") for field in told):
+                body = _Body(self._manifest, row, self._rng)
+                with suppress(ValidationError):
+                    body.resolve(_field_adapter(error.shape, name).validate_python(value), (name,))
+                yield from body.problems
+
     def _refuse_unknown(self, row: Row, fields: Mapping[str, Json], typed: type[ModelInput]) -> None:
         """Where each row names its model, the manifest could not tell which fields there are."""
         unknown = [name for name in fields if name not in typed.model_fields]
         if unknown:
-            raise _ProblemsError(
-                [unknown_key(name, typed.model_fields, self._manifest.locate(row, name), noun="field", field=name) for name in unknown]
-            )
+            problems = [unknown_key(name, typed.model_fields, self._manifest.locate(row, name), noun="field", field=name) for name in unknown]
+            raise _ProblemsError(problems, typed)
 
     def _validate(self, row: Row, shape: type[Any], fields: Mapping[str, Json]) -> Any:
         try:
@@ -110,7 +121,7 @@ class Planner:
 
     def _faults(self, row: Row, error: ValidationError, shape: type[BaseModel]) -> _ProblemsError:
         place = functools.partial(self._place, row)
-        return _ProblemsError(problems_from(error, where=place, model=shape))
+        return _ProblemsError(problems_from(error, where=place, model=shape), shape)
 
     def _place(self, row: Row, loc: tuple[int | str, ...]) -> Where:
         return self._manifest.locate(row, str(loc[0])) if loc else row.where
@@ -172,9 +183,17 @@ def _first_media_field(typed: type[ModelInput]) -> str | None:
 
 
 class _ProblemsError(BatcherError):
-    def __init__(self, problems: list[Problem]) -> None:
+    """What is wrong with a row, told by validating it as `shape`."""
+
+    def __init__(self, problems: list[Problem], shape: type[BaseModel]) -> None:
         super().__init__("\n".join(map(str, problems)))
         self.problems = problems
+        self.shape = shape
+
+
+@functools.lru_cache(256)  # a memo and no state: what checks one field of a model by itself
+def _field_adapter(shape: type[BaseModel], name: str) -> TypeAdapter[Any]:
+    return TypeAdapter(shape.model_fields[name].annotation)
 
 
 class _Body:

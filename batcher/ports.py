@@ -151,6 +151,8 @@ class PlanSummary:
     dropped: int = 0
     kept: int = 0
     """No longer named, and kept because their request may still bring something."""
+    repeated: int = 0
+    """Of those that the manifest names: rows that make the very request of another one, and are paid for all the same."""
 
 
 class Ledger(Protocol):

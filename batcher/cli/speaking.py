@@ -56,5 +56,6 @@ def plan_lines(summary: PlanSummary) -> Iterator[str]:
         "duplicates": "given twice, run once",
         "dropped": "no longer in the manifest",
         "kept": "no longer in the manifest, but still under way",
+        "repeated": "making the very same request as another row, each paid for",
     }
     yield from (f"{n} {word}" for name, word in words.items() if (n := getattr(summary, name)))

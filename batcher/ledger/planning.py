@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import sqlite3
 from collections.abc import Iterable
 from dataclasses import fields, replace
 
 from batcher.errors import ManifestError, Problem
-from batcher.ledger.codec import spec_values
+from batcher.ledger.codec import spec_values, to_json
 from batcher.ledger.statements import statements
 from batcher.model import JobSpec, State, Where
 from batcher.naming import name_key
@@ -24,7 +25,8 @@ class PlanWriter:
         self._connection = connection
         self._sql = statements()
         self._counts = {field.name: 0 for field in fields(PlanSummary)}
-        self._problems: list[Problem] = []
+        self._problems: dict[Problem, int] = {}
+        """The first problems, and how many more rows have each of them."""
         self._problem_count = 0
         self._repeats: dict[str, int] = {}
         self._refused: set[int] = set()
@@ -42,7 +44,9 @@ class PlanWriter:
                 self._add(item)
         self._settle_unnamed()
         if self._problem_count:
-            raise ManifestError(self._problems, self._problem_count)
+            problems = [replace(problem, more_rows=more) for problem, more in self._problems.items()]
+            raise ManifestError(problems, self._problem_count)
+        self._counts["repeated"] = self._connection.execute(self._sql["count_repeated"]).fetchone()[0]
         self._connection.execute(self._sql["end_seen"])
         self._counts["total"] = sum(self._counts[name] for name in ("new", "changed", "reused", "kept"))
         return PlanSummary(**self._counts)
@@ -102,7 +106,7 @@ class PlanWriter:
 
     def _see(self, seq: int, spec: JobSpec) -> None:
         try:
-            self._connection.execute(self._sql["insert_seen"], (seq, name_key(spec.stem), spec.fingerprint))
+            self._connection.execute(self._sql["insert_seen"], (seq, name_key(spec.stem), spec.fingerprint, _request_hash(spec)))
         except sqlite3.IntegrityError:
             self._refused.add(seq)
             other = self._one("select_seen_name", name_key(spec.stem))
@@ -138,6 +142,14 @@ class PlanWriter:
         self._note(Problem(Where.parse(spec.where), message, field=field, hint=hint))
 
     def _note(self, problem: Problem) -> None:
+        if problem in self._problems:
+            self._problems[problem] += 1
+            return
         self._problem_count += 1
         if len(self._problems) < PROBLEMS_SHOWN:
-            self._problems.append(problem)
+            self._problems[problem] = 0
+
+
+def _request_hash(spec: JobSpec) -> bytes:
+    """The same for two rows that make the same request, also by the seeds that were drawn for them."""
+    return hashlib.blake2b(f"{spec.fingerprint} {to_json(spec.body)}".encode("utf-8", "surrogatepass"), digest_size=8).digest()

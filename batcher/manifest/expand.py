@@ -112,6 +112,18 @@ class Expansion:
                     seen.add(row)
                 yield row
 
+    def idle_axes(self) -> Iterator[Problem]:
+        """The axes that nothing uses: each of their values would make, and pay for, the same requests again."""
+        for axis in self._axes:
+            name = axis[0].name
+            if len(axis) > 1 and not self._is_used(name):
+                hint = "remove it; or, to pay for each request so many times, list it under extra_fields"
+                message = "no field of this job, and no template uses it"
+                yield Problem(self._scope.where(("matrix", name)), message, field=f"matrix.{shortened(name)}", hint=hint)
+
+    def _is_used(self, name: str) -> bool:
+        return self._is_field(name) or name in self._listed or name in self._scope.row_references()
+
     def _row(
         self, values: dict[str, Json], templates: Mapping[str, Compiled], axes: Mapping[str, str], plan: _Plan, record: Record
     ) -> Iterator[Row | Problem]:
@@ -208,7 +220,7 @@ class Expansion:
         return base
 
     def _check_axes(self) -> None:
-        """An axis may have any name; but one that nothing uses and that is nearly a field would be paid for many times before the slip is seen."""
+        """An axis that nothing uses and that is nearly a field is a slip, told before any row; see `idle_axes` for the others."""
         for name in self._axis_names - (self._known or self._axis_names) - self._listed:
             guess = nearest(name, self._known or (), likeness=0.8)
             if guess is not None and name not in self._scope.row_references():

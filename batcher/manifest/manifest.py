@@ -56,15 +56,16 @@ class Manifest:
             return
         expansion = Expansion(self._scope, known_fields)
         yield from expansion.problems
-        is_empty = True
+        is_empty, is_whole = True, not expansion.problems
         for record in source():
             is_empty = False
-            if isinstance(record, Problem):
-                yield record
-            else:
-                yield from expansion.rows(record)
+            for each in (record,) if isinstance(record, Problem) else expansion.rows(record):
+                is_whole = is_whole and not isinstance(each, Problem)
+                yield each
         if is_empty:
             yield Problem(self.where("rows"), "there are no rows", hint="give at least one")
+        elif is_whole:  # what could not be read may have used any name
+            yield from expansion.idle_axes()
 
     def where(self, *loc: int | str) -> Where:
         """The place of a key of the head, or of the nearest thing above it that there is."""

@@ -184,14 +184,14 @@ async def test_events_of_a_dropped_row_do_not_become_those_of_another(book: Book
 
 async def test_rows_without_id_that_are_alike_are_each_a_row(book: Book) -> None:
     twin = anonymous("twin")
-    assert await book.plan(twin, anonymous("other"), twin, twin) == PlanSummary(total=4, new=4)
+    assert await book.plan(twin, anonymous("other"), twin, twin) == PlanSummary(total=4, new=4, repeated=2)
     rows = await book.rows()
     name = twin.row_id
     assert [job.row_id for job in rows] == [name, anonymous("other").row_id, f"{name}-2", f"{name}-3"]
     assert [job.spec.key for job in rows if job.row_id.startswith(name)] == [twin.key, f"{twin.key}#2", f"{twin.key}#3"]
     assert len({job.spec.stem for job in rows}) == 4
     await book.move(f"{name}-2", TO_STATE[State.DONE])
-    assert await book.plan(twin, twin) == PlanSummary(total=2, reused=2, dropped=2)
+    assert await book.plan(twin, twin) == PlanSummary(total=2, reused=2, dropped=2, repeated=1)
     assert (await book.row(f"{name}-2")).state is State.DONE
 
 
@@ -239,6 +239,22 @@ async def test_all_problems_come_in_one_go_and_after_fifty_only_a_count(book: Bo
     assert "fault 49\n… and 11 more" in str(caught.value)
     assert await book.rows() == []
     assert await book.plan(make_spec("a")) == PlanSummary(total=1, new=1), "a plan that failed leaves the ledger as good as before"
+
+
+async def test_a_fault_that_many_rows_share_is_told_once(book: Book) -> None:
+    faults = [Problem(Where("batch.yaml", 3), "is gone", field="image")] * 5000
+    with pytest.raises(ManifestError) as caught:
+        await book.plan(*faults, Problem(Where("batch.yaml", 9), "odd"), Problem(Where("batch.yaml", 9), "odd"))
+    assert caught.value.total == 2
+    assert caught.value.message == "batch.yaml:3: image: is gone; the same in 4999 more rows\nbatch.yaml:9: odd; the same in 1 more row"
+
+
+async def test_rows_that_make_the_same_request_are_counted_unless_a_seed_parts_them(book: Book) -> None:
+    alike = [replace(make_spec(name), fingerprint="f", body={"prompt": "p"}) for name in "abc"]
+    drawn = [replace(make_spec(name), fingerprint="g", body={"prompt": "p", "seed": n}) for n, name in enumerate("de")]
+    other_file = replace(make_spec("f"), fingerprint="h", body={"prompt": "p"})
+    assert await book.plan(*alike, *drawn, other_file) == PlanSummary(total=6, new=6, repeated=2)
+    assert await book.plan(alike[0], *drawn) == PlanSummary(total=3, reused=3, dropped=3)
 
 
 async def test_an_error_of_ours_while_rows_are_read_undoes_the_plan_and_nothing_else(book: Book) -> None:

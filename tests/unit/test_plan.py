@@ -426,6 +426,7 @@ def test_every_problem_names_its_field_and_its_place_and_all_come_in_one_go(desk
     assert {(problem.where.line, problem.field) for problem in problems} == {
         (3, "image"),
         (4, "background"),
+        (4, "image"),
         (4, "seed"),
         (4, "aspect_ratio"),
         (5, "seed"),

@@ -75,13 +75,16 @@ SET position = ?, listed = 1, state = 'planned', attempts = 0, refusals = 0, fet
 WHERE seq = ?
 
 -- name: begin_seen
-CREATE TEMP TABLE seen (seq INTEGER PRIMARY KEY, name_key TEXT NOT NULL UNIQUE, fingerprint TEXT NOT NULL) STRICT
+CREATE TEMP TABLE seen (seq INTEGER PRIMARY KEY, name_key TEXT NOT NULL UNIQUE, fingerprint TEXT NOT NULL, request BLOB NOT NULL) STRICT
 
 -- name: end_seen
 DROP TABLE temp.seen
 
 -- name: insert_seen
-INSERT INTO seen (seq, name_key, fingerprint) VALUES (?, ?, ?)
+INSERT INTO seen (seq, name_key, fingerprint, request) VALUES (?, ?, ?, ?)
+
+-- name: count_repeated
+SELECT count(*) - count(DISTINCT request) FROM seen
 
 -- name: select_seen
 SELECT fingerprint FROM seen WHERE seq = ?

@@ -312,7 +312,23 @@ def test_an_axis_that_is_nearly_a_field_is_refused_unless_it_is_used_or_listed(f
     ]
     assert len(read(manifest(folder, text + "rows: [{image: a}]\nextra_fields: [seeds]\n"))) == 2
     assert len(read(manifest(folder, text + "rows: [{image: a, prompt: 'x {seeds}'}]\n"))) == 2
-    assert len(read(manifest(folder, text.replace("seeds", "take") + "rows: [{image: a}]\n"))) == 2
+
+
+def test_an_axis_that_nothing_uses_would_pay_for_every_request_again_and_is_refused(folder: Path) -> None:
+    text = "job: x\nmatrix:\n  take: [1, 2]\n"
+    row = "rows: [{image: a}]\n"
+    hint = "remove it; or, to pay for each request so many times, list it under extra_fields"
+    assert faults(manifest(folder, text + row)) == [f"m.yaml:3:3: matrix.take: no field of this job, and no template uses it ({hint})"]
+    for used in ("extra_fields: [take]", "output: {name: '{take}/{id}'}", "defaults: {prompt: 'take {take}'}"):
+        assert len(read(manifest(folder, f"{text}{row}{used}\n"))) == 2
+    assert len(read(manifest(folder, text + "rows: [{image: 'a{take}'}]\n"))) == 2
+    assert len(read(manifest(folder, text.replace(", 2", "") + row))) == 1
+    assert len(read(manifest(folder, text + row), None)) == 2, "where the fields are not known it may be one of them"
+
+
+def test_a_row_with_a_fault_may_have_used_any_axis(folder: Path) -> None:
+    (said,) = faults(manifest(folder, "job: x\nmatrix: {take: [1, 2]}\nrows: [5, {image: b}]\n"))
+    assert "expected a row" in said
 
 
 @pytest.mark.parametrize(
