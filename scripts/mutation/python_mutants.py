@@ -55,7 +55,7 @@ def python_mutants(module: str, source: str, enums: dict[str, list[str]]) -> Ite
             place.put(place.node)
             if (dumped := marshal.dumps(code)) not in seen:
                 seen.add(dumped)
-                change = f"{before}  →  {_text(new)}"
+                change = f"{before}  →  {_text(new)}" if operator != "part" else f"{before}  without  {_missing(place.node, new)}"
                 yield Mutant(module, place.node.lineno, place.lines, place.everywhere, operator, change, code)
 
 
@@ -241,8 +241,18 @@ def _compile(tree: ast.Module, module: str) -> CodeType:
     return compile(ast.fix_missing_locations(tree), module, "exec")
 
 
+def _missing(node: Any, new: Any) -> str:
+    parts = "keys" if isinstance(node, ast.Dict) else LISTS[type(node)]
+    of = getattr(node, parts)
+    left = [new] if any(part is new for part in of) else getattr(new, parts)
+    (gone,) = [part for part in of if not any(part is other for other in left)]
+    return _text(gone) if not isinstance(gone, ast.keyword) else f"{gone.arg}={_text(gone.value)}"
+
+
 def _text(node: Any) -> str:
     text = f"case {ast.unparse(node.pattern)}: …" if isinstance(node, ast.match_case) else ast.unparse(node)
+    if isinstance(node, ast.Call) and node.keywords:
+        return f"{ast.unparse(node.func)}({', '.join(ast.unparse(part) for part in node.args)}, …)".replace("(, …", "(…")
     if isinstance(node, ast.Match):
         return f"match {ast.unparse(node.subject)}: {', '.join(ast.unparse(case.pattern) for case in node.cases)}"
     if isinstance(node, ast.ExceptHandler):
