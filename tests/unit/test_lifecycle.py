@@ -333,6 +333,18 @@ def test_a_result_keeps_what_is_known_of_its_cost() -> None:
     assert (job.outputs, job.produced_at, job.started_at, job.queued, job.cost_usd) == (("u", "v"), NOW, NOW, False, None)
 
 
+def test_a_result_that_is_read_again_keeps_the_times_of_the_first_reading() -> None:
+    used = replace(JOBS[SUBMITTED], **USED)
+    assert after(used, Produced(("u",), 0.3)) == replace(
+        used, state=PRODUCED, outputs=("u",), cost_usd=0.3, queued=False, queue_position=None, not_before=0.0, cancel=None, polls=6, poll_failures=0,
+        denials=0,
+    )  # fmt: skip
+
+
+def test_the_poll_that_brings_bad_news_is_counted() -> None:
+    assert after(replace(JOBS[SUBMITTED], polls=4), Died(REASON)).polls == 5
+
+
 def test_costs_of_several_attempts_add_up() -> None:
     settings = RunSettings(regenerations=2)
     job = JOBS[PLANNED]
@@ -381,6 +393,10 @@ def test_another_attempt_of_a_dead_generation_is_bounded_by_the_policy_and_waits
 def test_what_was_withdrawn_is_planned_again_and_counts_no_attempt() -> None:
     job = after(JOBS[SUBMITTED], CancelAsked(CancelWish.WITHDRAW), Cancelled())
     assert (job.state, job.attempts, job.cancel, job.failure, job.not_before, job.submitted_at) == (PLANNED, 0, None, None, 0.0, None)
+    later = after(replace(JOBS[SUBMITTED], attempts=3, unpriced=3), CancelAsked(CancelWish.WITHDRAW), Cancelled())
+    assert (later.attempts, later.unpriced) == (2, 2), "the earlier ones count"
+    priced = after(replace(JOBS[SUBMITTED], unpriced=3, cost_usd=0.1), CancelAsked(CancelWish.WITHDRAW), Cancelled())
+    assert (priced.unpriced, priced.cost_usd) == (3, 0.1)
 
 
 def test_what_a_person_cancelled_stays_cancelled_until_a_person_retries() -> None:
@@ -433,8 +449,9 @@ def test_the_wait_of_a_download_is_at_least_what_the_host_asks_for() -> None:
 def test_links_that_keep_expiring_end_too() -> None:
     job = JOBS[PRODUCED]
     for n in range(1, SETTINGS.download_attempts):
-        job = after(job, Expired(REASON))
+        job = after(job, Expired(REASON), jitter=1.0)
         assert (job.state, job.outputs, job.polls, job.fetches) == (SUBMITTED, (), 0, n)
+        assert (job.not_before, job.failure) == (NOW + min(60.0, 0.5 * 2 ** (n - 1)), REASON)
         job = after(job, Produced(("u",)))
         assert job.fetches == n
     assert after(job, Expired(REASON)).state is FAILED
