@@ -29,18 +29,19 @@ class Area(NamedTuple):
 AREAS = {
     "lifecycle": Area(
         ["batcher/lifecycle.py", "batcher/retry.py", "batcher/decisions.py"],
-        ["tests/unit/test_lifecycle.py", "tests/unit/test_retry.py", "tests/unit/test_decisions.py", "tests/unit/test_carry.py"],
+        ["tests/unit/test_lifecycle.py", "tests/unit/test_retry.py", "tests/unit/test_decisions.py", "tests/unit/test_carry.py",
+         "tests/unit/test_odd_service.py"],
     ),
     "submit": Area(
         ["batcher/engine.py", "batcher/carry.py", "batcher/gate.py", "batcher/pacing.py", "batcher/course.py"],
-        [f"tests/unit/test_{name}.py" for name in ("engine", "carry", "gate", "pacing", "course", "polling")],
+        [f"tests/unit/test_{name}.py" for name in ("engine", "carry", "odd_service", "gate", "pacing", "course", "polling")],
     ),
     "ledger": Area(
         [
             *(f"batcher/ledger/{name}.py" for name in ("writer", "sqlite", "planning", "reader", "codec", "owner", "statements")),
-            "batcher/ledger/sql/queries.sql", "batcher/ledger/sql/0001_rows.sql",
+            *(path.relative_to(ROOT).as_posix() for path in sorted((ROOT / "batcher" / "ledger" / "sql").glob("*.sql"))),
         ],
-        ["tests/unit/ledger", "tests/contract/test_ledger.py", "tests/unit/test_decisions.py"],
+        ["tests/unit/ledger", "tests/contract/test_ledger.py", "tests/unit/test_decisions.py", "tests/unit/test_odd_service.py"],
     ),
 }  # fmt: skip
 ENUMS = ["batcher/model.py", "batcher/errors.py", "batcher/lifecycle.py", "batcher/pacing.py"]
