@@ -242,7 +242,7 @@ def _compile(tree: ast.Module, module: str) -> CodeType:
 
 
 def _missing(node: Any, new: Any) -> str:
-    parts = "keys" if isinstance(node, ast.Dict) else LISTS[type(node)]
+    parts = "values" if isinstance(node, ast.Dict) else LISTS[type(node)]
     of = getattr(node, parts)
     left = [new] if any(part is new for part in of) else getattr(new, parts)
     (gone,) = [part for part in of if not any(part is other for other in left)]
