@@ -48,6 +48,7 @@ ENUMS = ["batcher/model.py", "batcher/errors.py", "batcher/lifecycle.py", "batch
 SAME = ("module", "operator", "change")
 """What tells a mutant from others, wherever its line has moved."""
 
+SLOW_S = 0.5
 SHARE = 0.9
 """What has to be found of the bugs in each area."""
 
@@ -90,10 +91,10 @@ def table(results: list[tuple[Mutant, Outcome, str]]) -> bool:
     return good
 
 
-def tried(tests: list[str], mutants: list[Mutant], jobs: int) -> Iterator[tuple[Mutant, Outcome, str]]:
+def tried(tests: list[str], mutants: list[Mutant], jobs: int, slow_s: float | None) -> Iterator[tuple[Mutant, Outcome, str]]:
     """What became of each mutant, and the test that found it; tells on the way."""
     with tempfile.TemporaryDirectory(prefix="mutation-") as folder:
-        bench = Bench(tests, Path(folder))
+        bench = Bench(tests, Path(folder), slow_s)
         print(f"{len(bench.seconds)} tests pass on the code as it is, in {sum(bench.seconds.values()):.0f} s. {len(mutants)} mutants.", flush=True)
         for number, (mutant, outcome, killer) in enumerate(bench.run(mutants, jobs), start=1):
             if outcome is Outcome.SURVIVED or number % 100 == 0:
@@ -107,6 +108,7 @@ def main() -> int:
     parser.add_argument("--sample", type=int, metavar="N", help="only N mutants, always the same")
     parser.add_argument("--json", metavar="FILE", help="write every mutant and what became of it")
     parser.add_argument("--again", metavar="FILE", help="only those that survived according to FILE, from an earlier --json")
+    parser.add_argument("--quick", action="store_true", help=f"leave out tests that take more than {SLOW_S:g} s: a few more seem to survive")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="mutants tried at once")
     parser.add_argument("--list", action="store_true", help="only list the mutants")
     options = parser.parse_args()
@@ -116,7 +118,9 @@ def main() -> int:
         return 0
     os.chdir(ROOT)
     started = time.monotonic()
-    results = [result for area, of in mutants.items() if of for result in tried(AREAS[area].tests, of, options.jobs)]
+    results = [
+        result for area, of in mutants.items() if of for result in tried(AREAS[area].tests, of, options.jobs, SLOW_S if options.quick else None)
+    ]
     results.sort(key=lambda result: (result[0].module, result[0].line, result[0].name))
     if options.json:
         fields = ("module", "line", "operator", "change")

@@ -47,7 +47,7 @@ class Outcome(StrEnum):
 class Bench:
     """Learns which tests run which lines, then tries mutants. Raises `SystemExit` if the tests do not pass on the code as it is."""
 
-    def __init__(self, tests: list[str], folder: Path) -> None:
+    def __init__(self, tests: list[str], folder: Path, slow_s: float | None = None) -> None:
         self._tests = tests
         self._folder = folder
         self.seconds: dict[str, float] = {}
@@ -60,6 +60,7 @@ class Bench:
         for name in PRELOADED:
             importlib.import_module(name)
         self._learn()
+        self.seconds = {test: seconds for test, seconds in self.seconds.items() if slow_s is None or seconds <= slow_s}
 
     def _learn(self) -> None:
         folder = self._folder / "learning"

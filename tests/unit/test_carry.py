@@ -1,14 +1,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import pytest
 
 from batcher.errors import ApiError, ApiErrorKind, InputError
-from batcher.model import ExitReason, FailureKind, Job, JobSpec, Mode, RequestPhase, RequestResult, RequestStatus, State
+from batcher.model import ExitReason, Failure, FailureKind, Job, JobSpec, Mode, RequestPhase, RequestResult, RequestStatus, State
 from batcher.providers.fake import FakeProvider, FakeRequest
+from batcher.retry import DOUBT_REMEDY
 from batcher.settings import RunSettings
 from tests.support.engine_world import EPOCH, PlainBodies, World
 from tests.support.virtual_time import run_virtual
@@ -368,6 +370,8 @@ def test_a_run_that_takes_up_a_killed_one_submits_nothing_twice() -> None:
         assert lost == world.settings.posts_in_flight
         assert await world.engine().run() is ExitReason.COMPLETED
         assert (world.count(State.IN_DOUBT), world.count(State.DONE)) == (lost, 30 - lost)
+        failures = {job.failure for job in (await rows(world)).values() if job.state is State.IN_DOUBT}
+        assert failures == {Failure(FailureKind.OUTCOME_UNKNOWN, "the process ended before the answer to its submit was recorded", DOUBT_REMEDY)}
         assert len(world.provider.accepted) == 30
 
     run_virtual(main())
@@ -377,8 +381,17 @@ def test_long_runs_write_their_tally_of_calls_down_now_and_then() -> None:
     async def main() -> None:
         world = World(settings=RunSettings(concurrency=2), service_s=lambda rng: 30.0)
         await world.plan(20)
+        add_requests, times = world.ledger.add_requests, []
+
+        async def noted(counts: Mapping[str, int]) -> None:
+            times.append(world.clock.now())
+            await add_requests(counts)
+
+        world.ledger.add_requests = noted  # type: ignore[method-assign]
         running = asyncio.create_task(world.engine().run())
         await asyncio.sleep(100)
+        assert len(times) >= 3
+        assert min(later - earlier for earlier, later in itertools.pairwise(times)) > 5.0
         made = await world.ledger._writer.do(lambda c: {row[0]: row[1] for row in c.execute("SELECT kind, n FROM requests")})
         assert made["submits"] >= 4
         await running

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 import asyncio
+from types import SimpleNamespace
 
 import pytest
 
+from batcher.engine import PREFETCH
 from batcher.errors import ApiError, ApiErrorKind, DownloadError, DownloadErrorKind, LedgerError, OutputError
-from batcher.model import ExitReason, Mode, RequestPhase, RequestResult, State
+from batcher.model import ExitReason, Lane, Mode, RequestPhase, RequestResult, State
 from batcher.settings import RunSettings
-from tests.support.engine_world import World, make_spec
+from tests.support.engine_world import EPOCH, World, make_spec
 from tests.support.virtual_time import run_virtual
 
 
@@ -402,5 +404,93 @@ def test_a_row_whose_turn_had_not_begun_when_the_batch_was_left_keeps_nobody_wai
 
         world.ledger.claimable = interrupting  # type: ignore[method-assign,assignment]
         assert await asyncio.wait_for(engine.run(), 1000) is ExitReason.INTERRUPTED
+
+    run_virtual(main())
+
+
+# ── stopping, when there is nothing to do but wait ────────────────────────────────────────────────────────────────────
+
+
+def test_a_stop_does_not_wait_for_rows_that_are_to_be_submitted_later() -> None:
+    async def main() -> None:
+        refused = ApiError(ApiErrorKind.THROTTLED, "slow down", status=429, retry_after_s=3000.0)
+        world = World(fault=lambda call, n: refused if call == "submit" else None)
+        await world.plan(1)
+        engine = world.engine()
+        asyncio.get_running_loop().call_later(10.0, engine.interrupt, ExitReason.INTERRUPTED)
+        assert await engine.run() is ExitReason.INTERRUPTED
+        assert world.clock.now() - EPOCH == pytest.approx(10.0)
+        assert world.count(State.PLANNED) == 1
+        assert len([notice for notice in world.log.notices if "nothing more is submitted" in notice]) == 1
+
+    run_virtual(main())
+
+
+def test_the_grace_time_ends_the_waiting_for_downloads_that_are_to_be_tried_later() -> None:
+    async def main() -> None:
+        world = World(settings=RunSettings(grace_s=40), service_s=lambda rng: 1.0)
+        world.fetcher.fault = lambda url, n: DownloadError(DownloadErrorKind.TRANSIENT, "busy", retry_after_s=3000.0)
+        await world.plan(1)
+        engine = world.engine()
+        asyncio.get_running_loop().call_later(10.0, engine.interrupt, ExitReason.TERMINATED)
+        assert await engine.run() is ExitReason.TERMINATED
+        assert world.clock.now() - EPOCH == pytest.approx(50.0)
+        assert (world.count(State.PRODUCED), len(world.fetcher.fetched)) == (1, 1)
+
+    run_virtual(main())
+
+
+def test_the_second_interrupt_breaks_downloads_off_and_begins_none() -> None:
+    async def main() -> None:
+        world = World(settings=RunSettings(downloads=2), service_s=lambda rng: 1.0)
+        world.fetcher.seconds = 1000.0
+        await world.plan(5)
+        engine = world.engine()
+        for after in (10.0, 11.0):
+            asyncio.get_running_loop().call_later(after, engine.interrupt, ExitReason.INTERRUPTED)
+        assert await engine.run() is ExitReason.INTERRUPTED
+        assert world.clock.now() - EPOCH < 12.0
+        assert (world.count(State.PRODUCED), len(world.fetcher.fetched)) == (5, 2)
+
+    run_virtual(main())
+
+
+def test_the_second_interrupt_waits_half_a_second_for_answers_to_posts_and_then_leaves_them_in_doubt() -> None:
+    async def main() -> None:
+        slow = {b"row0000": 0.3, b"row0001": 100.0}
+        world = World()
+        submit = world.provider.submit
+
+        async def answer_late(model: str, body: bytes) -> str:
+            request_id = await submit(model, body)
+            await asyncio.sleep(next(seconds for name, seconds in slow.items() if name in body))
+            return request_id
+
+        world.provider = SimpleNamespace(submit=answer_late, facts=world.provider.facts, probe=world.provider.probe)  # type: ignore[assignment]
+        await world.plan(2)
+        engine = world.engine()
+        for after in (0.04, 0.05):
+            asyncio.get_running_loop().call_later(after, engine.interrupt, ExitReason.INTERRUPTED)
+        assert await engine.run() is ExitReason.INTERRUPTED
+        assert world.clock.now() - EPOCH == pytest.approx(0.55)
+        assert (world.count(State.SUBMITTED), world.count(State.SUBMITTING)) == (1, 1)
+
+    run_virtual(main())
+
+
+def test_the_ledger_is_asked_for_rows_only_when_a_lane_runs_dry() -> None:
+    async def main() -> None:
+        world = World(settings=RunSettings(concurrency=4), service_s=lambda rng: 1.0)
+        await world.plan(PREFETCH + 20)
+        claimable, asked = world.ledger.claimable, []
+
+        async def counted(lane: Lane, *args: object) -> object:
+            asked.append(lane)
+            return await claimable(lane, *args)  # type: ignore[arg-type]
+
+        world.ledger.claimable = counted  # type: ignore[method-assign,assignment]
+        assert await world.engine().run() is ExitReason.COMPLETED
+        assert asked.count(Lane.REMOTE) == 2
+        assert asked.count(Lane.DOWNLOAD) == 1, "what was produced is handed on in memory"
 
     run_virtual(main())
