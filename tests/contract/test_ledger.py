@@ -27,6 +27,7 @@ from batcher.events import (
     Resubmit,
     Retry,
     Running,
+    Unread,
 )
 from batcher.ledger import LedgerReader
 from batcher.lifecycle import moves
@@ -106,11 +107,28 @@ async def test_a_row_that_changed_is_planned_again_and_remembers_what_it_cost(bo
     await book.tallies_match_the_rows()
 
 
+async def test_a_row_that_changed_keeps_nothing_of_its_request_but_what_it_cost(book: Book) -> None:
+    spec = largest_job(0).spec
+    await book.plan(make_spec("first"), spec)
+    before = replace(largest_job((await book.row(spec.row_id)).seq), state=State.FAILED)
+    await book.ledger.record(before, Died(NO), NOW)
+    changed = replace(
+        make_spec("other"), key=spec.key, row_id=spec.row_id, fingerprint="e" * 32, model="acme/new", fields={"n": 1}, axes={"n": "1"},
+        inputs=(InputFile("/new.png", "ef" * 32, 9, "image/png"),), where="new.csv:3",
+    )  # fmt: skip
+    assert await book.plan(changed) == PlanSummary(total=1, changed=1, dropped=1)
+    cost_usd = before.earlier_cost_usd + (before.cost_usd or 0.0)
+    assert await book.rows() == [Job(before.seq, changed, earlier_cost_usd=cost_usd, unpriced=2, position=1)]
+    await book.tallies_match_the_rows()
+
+
 async def test_files_that_are_there_keep_their_name_when_the_pattern_changes(book: Book) -> None:
     await book.plan(make_spec("a"))
     await book.move("a", TO_STATE[State.DONE])
-    await book.plan(replace(make_spec("a"), stem="x"))
+    await book.plan(replace(make_spec("a"), stem="x"), replace(make_spec("b"), stem="y"))
     assert (await book.row("a")).spec.stem == "a"
+    await book.plan(replace(make_spec("a"), stem="x"), replace(make_spec("b"), stem="z"))
+    assert (await book.row("b")).spec.stem == "z", "it has no files yet"
     (problem,) = await problems_of(book, replace(make_spec("a"), stem="x"), replace(make_spec("c"), stem="A"))
     assert "would write the same file" in problem.message
 
@@ -131,6 +149,29 @@ async def test_what_is_no_longer_named_is_dropped_where_nothing_was_paid_for(boo
     assert await book.plan(make_spec("b")) == PlanSummary(total=1, reused=1, dropped=1)
     assert [job.row_id for job in await book.rows()] == ["b"]
     assert await book.rows(listed=False) == []
+    await book.tallies_match_the_rows()
+
+
+@pytest.mark.parametrize("paid_for", ["an attempt that died", "what it was before"])
+async def test_what_is_no_longer_named_and_was_once_paid_for_is_put_away_with_its_history(book: Book, paid_for: str) -> None:
+    await book.plan(make_spec("a"), make_spec("b"))
+    if paid_for == "an attempt that died":
+        await book.move("a", (Claimed(), Accepted("r"), Died(NO, transient=True)))
+    else:
+        await book.move("a", TO_STATE[State.DONE])
+        await book.plan(make_spec("a", size=2), make_spec("b"))
+    before = await book.row("a")
+    assert before.state is State.PLANNED
+    assert (await book.plan(make_spec("b"))).dropped == 1
+    assert await book.rows(listed=False) == [before]
+    assert (await book.plan(make_spec("b"))).dropped == 0, "it was dropped before"
+    claimable = await book.ledger.claimable(Lane.REMOTE, Mode.RUN, 9, NOW + 1e6, ())
+    assert [job.row_id for job in claimable] == ["b"]
+    assert await book.ledger.next_due(Lane.REMOTE, Mode.RUN, NOW - 1) is None
+    if book.path is not None:
+        with LedgerReader(book.path) as reader:
+            assert reader.row("a") is None
+            assert [job.row_id for job in reader.jobs()] == ["b"]
     await book.tallies_match_the_rows()
 
 
@@ -283,9 +324,12 @@ async def test_a_dry_run_says_what_would_change_and_changes_nothing(book: Book) 
 # ── what there is to do ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
+FILLED = ("planned", "waiting", "done", "doubt", "queued", "running", "refused", "fresh", "asked", "never", "made", "later", "ended")
+
+
 async def filled(book: Book) -> None:
     """One row in each state, the paid ones last in the manifest."""
-    await book.plan(*(make_spec(name) for name in ("planned", "waiting", "done", "doubt", "queued", "running", "refused", "fresh", "made", "later")))
+    await book.plan(*(make_spec(name) for name in FILLED))
     await book.move("waiting", (Claimed(), Refused(NO, transient=True, retry_after_s=50.0)))
     await book.move("done", TO_STATE[State.DONE])
     await book.move("doubt", TO_STATE[State.IN_DOUBT])
@@ -293,16 +337,19 @@ async def filled(book: Book) -> None:
     await book.move("running", (*TO_STATE[State.SUBMITTED], Running(False)))
     await book.move("refused", (*TO_STATE[State.SUBMITTED], CancelAsked(CancelWish.CANCEL), NotCancellable(certain=False)))
     await book.move("fresh", TO_STATE[State.SUBMITTED])
+    await book.move("asked", (*TO_STATE[State.SUBMITTED], Unread(NO, retry_after_s=30.0)))
+    await book.move("never", (*TO_STATE[State.SUBMITTED], CancelAsked(CancelWish.CANCEL), NotCancellable()))
+    await book.move("ended", (Claimed(), Refused(NO, transient=True, retry_after_s=50.0), Claimed(), Refused(NO, transient=False)))
     await book.move("made", TO_STATE[State.PRODUCED])
     await book.move("later", (*TO_STATE[State.PRODUCED], Broken(NO, transient=True, retry_after_s=20.0)))
 
 
-SUBMITTED_ROWS = ["queued", "running", "refused", "fresh"]
+SUBMITTED_ROWS = ["queued", "running", "refused", "fresh", "asked", "never"]
 CLAIMABLE = {
     (Lane.REMOTE, Mode.RUN): [*SUBMITTED_ROWS, "planned"],
     (Lane.REMOTE, Mode.COLLECT): SUBMITTED_ROWS,
     (Lane.REMOTE, Mode.DRAIN): SUBMITTED_ROWS,
-    (Lane.REMOTE, Mode.CANCEL): ["queued", "fresh"],
+    (Lane.REMOTE, Mode.CANCEL): ["queued", "fresh", "asked"],
     (Lane.DOWNLOAD, Mode.RUN): ["made"],
     (Lane.DOWNLOAD, Mode.COLLECT): ["made"],
     (Lane.DOWNLOAD, Mode.DRAIN): ["made"],
@@ -349,13 +396,16 @@ async def test_what_would_not_be_carried_is_not_waited_for(book: Book, lane: Lan
 
 async def test_recovery_finds_what_was_being_submitted_and_ends_all_waits(book: Book) -> None:
     await filled(book)
-    await book.move("planned", TO_STATE[State.SUBMITTING])
+    await book.plan(*(make_spec(name) for name in (*FILLED[1:], "new", "planned")))
+    for name in ("planned", "new"):
+        await book.move(name, TO_STATE[State.SUBMITTING])
     await book.reopen()
     before = {job.row_id: job for job in await book.rows()}
-    assert await book.ledger.recover(NOW + 1) == [before["planned"]]
+    assert await book.ledger.recover(NOW + 1) == [before["new"], before["planned"]]
     after = {job.row_id: job for job in await book.rows()}
     assert after.pop("waiting") == replace(before.pop("waiting"), not_before=0.0, refusals=0)
-    assert after.pop("later") == replace(before.pop("later"), not_before=0.0)
+    for name in ("later", "asked"):
+        assert after.pop(name) == replace(before.pop(name), not_before=0.0)
     assert after.pop("refused") == replace(before.pop("refused"), cancel_refused=False), "a cancel whose answer was lost may be asked again"
     assert after == before
 
@@ -436,7 +486,7 @@ async def test_tallies_are_those_of_the_rows_after_any_history(book: Book) -> No
 
 
 def sample_of(kind: type) -> Event:
-    from batcher.events import Abandon, Adopt, Lost, Saved, Unread
+    from batcher.events import Abandon, Adopt, Lost, Saved
 
     plain = {Lost: Lost(NO), Unread: Unread(NO), Expired: Expired(NO), Missing: Missing(NO), Saved: Saved((FILE,), 1.0), Adopt: Adopt("r2"), Abandon: Abandon()}
     event: Event = plain[kind] if kind in plain else kind()

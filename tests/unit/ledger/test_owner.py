@@ -75,3 +75,23 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="cannot be written"):
         Owner(tmp_path / "file")
+
+
+def test_what_an_earlier_owner_wrote_is_gone_and_nobody_else_may_read_it(tmp_path: Path) -> None:
+    path = tmp_path / Owner.FILE
+    with Owner(tmp_path):
+        assert path.stat().st_mode & 0o777 == 0o600
+    path.write_text("x" * 1000)
+    with Owner(tmp_path), pytest.raises(OutputError, match=f"process {os.getpid()} on "):
+        Owner(tmp_path)
+
+
+@pytest.mark.skipif(not hasattr(os, "O_NOFOLLOW"), reason="links are followed there")
+def test_a_lock_that_is_a_link_is_not_followed(tmp_path: Path) -> None:
+    target = tmp_path / "precious"
+    target.write_text("mine")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / Owner.FILE).symlink_to(target)
+    with pytest.raises(OutputError, match="cannot be written"):
+        Owner(tmp_path / "out")
+    assert target.read_text() == "mine"

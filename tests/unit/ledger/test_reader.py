@@ -83,8 +83,10 @@ async def test_on_a_network_disk_a_reader_never_keeps_the_writer_waiting(tmp_pat
     await book.ledger.aclose()
 
 
-async def test_it_cannot_write(book: Book) -> None:
+async def test_it_waits_for_a_writer_and_cannot_write(book: Book) -> None:
     assert book.path is not None
+    with LedgerReader(book.path) as reader:
+        assert reader._execute("PRAGMA busy_timeout", ())[0][0] == 10_000
     with LedgerReader(book.path) as reader, pytest.raises(LedgerError, match="readonly"):
         reader._execute("DELETE FROM jobs", ())
 

@@ -56,6 +56,7 @@ def test_every_statement_fits_the_schema(connection: sqlite3.Connection, name: s
         ("select_jobs where_row", "specs_row_id"),
         ("next_due", "jobs_waiting"),
         ("end_waits", "jobs_waiting"),
+        ("has_stem", "specs_stem"),
         ("select_known", "sqlite_autoindex_specs_1"),
     ],
 )
@@ -73,10 +74,11 @@ def test_every_state_has_a_tally(connection: sqlite3.Connection) -> None:
     assert {row[0] for row in connection.execute(statements()["select_tallies"])} == set(State)
 
 
+PRAGMAS = ("journal_mode", "synchronous", "fullfsync", "foreign_keys", "busy_timeout")
+
+
 async def test_a_ledger_on_a_disk_of_its_own_survives_a_power_cut(tmp_path: Path) -> None:
     ledger = SqliteLedger(tmp_path / "ledger.db")
-    pragmas = await ledger._writer.do(
-        lambda c: [c.execute(f"PRAGMA {name}").fetchone()[0] for name in ("journal_mode", "synchronous", "foreign_keys")]
-    )
-    assert pragmas == ["wal", 2, 1]
+    pragmas = await ledger._writer.do(lambda c: [c.execute(f"PRAGMA {name}").fetchone()[0] for name in PRAGMAS])
+    assert pragmas == ["wal", 2, 1, 1, 10_000]
     await ledger.aclose()

@@ -240,3 +240,27 @@ async def test_closing_finishes_what_waits(notes: Notes) -> None:
     assert await waiting == 1
     with pytest.raises(sqlite3.ProgrammingError):
         notes.connection.execute("SELECT 1")
+
+
+async def test_who_comes_while_it_closes_is_told_and_does_not_wait_for_ever(notes: Notes) -> None:
+    writer = ThreadWriter(notes.connection, notes.committed)
+    hold, first = await held(writer)
+    closing = asyncio.create_task(writer.aclose())
+    await asyncio.sleep(0)
+    with pytest.raises(LedgerError, match="closed"):
+        await asyncio.wait_for(writer.do(count), 10)
+    hold.let_go.set()
+    await asyncio.gather(first, closing)
+
+
+async def test_a_thread_that_died_is_noticed_by_the_next_who_comes(notes: Notes, monkeypatch: pytest.MonkeyPatch) -> None:
+    died: list[object] = []
+    monkeypatch.setattr(threading, "excepthook", died.append)
+    writer = ThreadWriter(notes.connection, notes.committed)
+    writer._tasks.put(object())  # type: ignore[arg-type]
+    await asyncio.to_thread(writer._thread.join, 10)
+    assert len(died) == 1
+    with pytest.raises(LedgerError, match="closed"):
+        await asyncio.wait_for(writer.do(count), 10)
+    await writer.aclose()
+    notes.connection.close()
