@@ -101,6 +101,7 @@ class Carrier:
     async def _submit(self, job: Job) -> Event:
         self.requests["submits"] += 1
         number = self._first.sent()
+        self._gate.posting(job.seq)
         try:
             request_id = await self._provider.submit(job.spec.model, self._encoded.pop(job.seq))
         except ApiError as refusal:

@@ -1,6 +1,7 @@
 """The engine's clock: the wall clock as it was at the start, carried on by the event loop's own time.
 
-So it never goes back and never jumps, and on a loop that runs on virtual time it is virtual too.
+So it never goes back and never jumps, and on a loop that runs on virtual time it is virtual too. It never tells a time before 1970 either: a machine
+without a battery may, and 0 is before everything that a row waits for.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ class LoopClock:
 
     def __init__(self, start: float | None = None) -> None:
         self._loop = asyncio.get_running_loop()
-        self._offset = (time.time() if start is None else start) - self._loop.time()
+        self._offset = max(0.0, time.time() if start is None else start) - self._loop.time()
 
     def now(self) -> float:
         """See the port."""

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from batcher.course import Course
 from batcher.errors import ApiError, ApiErrorKind
 from batcher.model import ExitReason, Lane, Mode
-from batcher.pacing import Breaker, CoolDown, Outage, TokenBucket
+from batcher.pacing import Breaker, CoolDown, Outage, SubmitRate
 from batcher.ports import Clock
 from batcher.retry import TROUBLE
 from batcher.settings import RunSettings
@@ -49,7 +49,9 @@ class SubmitGate:
         self._turn = asyncio.Lock()
         self._freed = asyncio.Event()
         self._inside: set[int] = set()
-        self._bucket = TokenBucket(settings.submits_per_s, burst=max(1.0, settings.submits_per_s or 1.0))
+        self._not_begun: set[int] = set()
+        """Those inside whose POST has not begun yet."""
+        self._rate = SubmitRate(settings.submits_per_s, clock.now())
         self._cool_down = CoolDown()
         self._throttled = 0
         self._trouble = ""
@@ -72,12 +74,22 @@ class SubmitGate:
                         self.breaker.withdrawn()
                         break
                     self._inside.add(seq)
-                    self._bucket.take(self._clock.now())
+                    self._not_begun.add(seq)
+                    self._rate.let_through(self._clock.now())
                     return True
         return False
 
+    def posting(self, seq: int) -> None:
+        """The POST of row `seq`, which entered, begins now."""
+        if seq in self._not_begun:
+            self._not_begun.remove(seq)
+            self._rate.begun(self._clock.now())
+
     def leave(self, seq: int) -> None:
-        """Row `seq` is past its POST, and that is recorded; does nothing if it never entered."""
+        """Row `seq` is past its POST, and that is recorded, or it is not submitted after all; does nothing if it never entered."""
+        if seq in self._not_begun:
+            self._not_begun.remove(seq)
+            self._rate.withdrawn()
         if seq in self._inside:
             self._inside.remove(seq)
             self._freed.set()
@@ -112,7 +124,7 @@ class SubmitGate:
     def _wait_s(self) -> float:
         now = self._clock.now()
         congested_s = RECHECK_S if self._is_congested() else 0.0
-        return max(congested_s, self._cool_down.wait_s(now), self._bucket.wait_s(now))
+        return max(congested_s, self._cool_down.wait_s(now), self._rate.wait_s(now))
 
     async def _may_pass(self, seq: int) -> bool:
         now = self._clock.now()

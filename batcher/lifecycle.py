@@ -143,13 +143,14 @@ def _plan(job: Job, failure: Failure | None = None, not_before: float = 0.0) -> 
     return replace(
         job, state=State.PLANNED, failure=failure, not_before=not_before, outputs=(), artifacts=(), queued=None, queue_position=None, cancel=None,
         cancel_refused=False, polls=0, poll_failures=0, denials=0, fetches=0, submitted_at=None, started_at=None, produced_at=None, ended_at=None,
+        watched_since=None,
     )  # fmt: skip
 
 
 def _submitted(job: Job, request_id: str, now: float) -> Job:
     return replace(
         job, state=State.SUBMITTED, request_id=request_id, submitted_at=now, failure=None, refusals=0, not_before=0.0, queued=None, cancel=None,
-        cancel_refused=False, polls=0, poll_failures=0, denials=0, fetches=0, ended_at=None,
+        cancel_refused=False, polls=0, poll_failures=0, denials=0, fetches=0, ended_at=None, watched_since=now,
     )  # fmt: skip
 
 
@@ -193,23 +194,31 @@ def _contested(job: Job, event: Contested, now: float, jitter: float, settings: 
 def _running(job: Job, event: Running, now: float, jitter: float, settings: RunSettings) -> Job:
     queued = job.queued if event.queued is None else event.queued
     started_at = now if queued is False and job.started_at is None else job.started_at
-    seen = replace(job, queued=queued, queue_position=event.queue_position, started_at=started_at, polls=job.polls + 1, poll_failures=0, denials=0)
+    seen = replace(
+        job, queued=queued, queue_position=event.queue_position, started_at=started_at, polls=job.polls + 1, poll_failures=0, denials=0,
+        watched_since=_watched_since(job, now),
+    )  # fmt: skip
     if not _is_out_of_time(job, now, settings):
         return seen
-    return _fail(seen, Failure(FailureKind.STALLED, f"not finished {settings.job_timeout_s:g} s after it was submitted", STALLED_REMEDY), now)
+    return _fail(seen, Failure(FailureKind.STALLED, f"not finished after {settings.job_timeout_s:g} s", STALLED_REMEDY), now)
+
+
+def _watched_since(job: Job, now: float) -> float:
+    return now if job.watched_since is None else job.watched_since
 
 
 def _unread(job: Job, event: Unread, now: float, jitter: float, settings: RunSettings) -> Job:
     not_before = job.not_before if event.retry_after_s is None else max(job.not_before, now + event.retry_after_s)
     failures, denials = job.poll_failures + 1, job.denials + event.denied
-    unread = replace(job, polls=job.polls + 1, poll_failures=failures, denials=denials, not_before=not_before)
+    since = _watched_since(job, now)
+    unread = replace(job, polls=job.polls + 1, poll_failures=failures, denials=denials, not_before=not_before, watched_since=since)
     if failures < UNREADS or not _is_out_of_time(job, now, settings):
         return unread
     return _fail(unread, Failure(FailureKind.STALLED, event.failure.message, STALLED_REMEDY), now)
 
 
 def _is_out_of_time(job: Job, now: float, settings: RunSettings) -> bool:
-    return settings.on_stuck == "give_up" and now - (job.submitted_at or now) > settings.job_timeout_s
+    return settings.on_stuck == "give_up" and now - _watched_since(job, now) > settings.job_timeout_s
 
 
 def _produced(job: Job, event: Produced, now: float, jitter: float, settings: RunSettings) -> Job:

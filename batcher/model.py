@@ -214,7 +214,8 @@ class Job:
     result. `queued` tells what the last poll said: True in the queue, False running, None not asked yet. `cost_usd` is what the current request cost,
     as far as known, `earlier_cost_usd` what the row's earlier requests did; `unpriced` counts those of all of them, lost ones included, of which
     nobody knows what they cost. `poll_failures` counts polls without an answer since the last one,
-    `denials` those of them that denied that there is such a request; both only while the process lives. `position` is the row's place in the batch,
+    `denials` those of them that denied that there is such a request; both only while the process lives. So is `watched_since`, from when on this
+    process knows the request: what passed before it cannot be told from a clock that was set. `position` is the row's place in the batch,
     from 1. `artifacts` of a row that is not done are files that it had once and that have gone missing.
     """
 
@@ -244,6 +245,7 @@ class Job:
     polls: int = 0
     poll_failures: int = 0
     denials: int = 0
+    watched_since: float | None = None
     position: int = 0
 
     @property

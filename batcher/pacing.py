@@ -1,31 +1,53 @@
-"""How fast to submit: a token bucket, a shared cool-down and a circuit breaker. Pure: the time comes in as an argument, in seconds."""
+"""How fast to submit: a rate, a shared cool-down and a circuit breaker. Pure: the time comes in as an argument, in seconds."""
 
 from __future__ import annotations
 
+import math
+from collections import deque
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 
-@dataclass(slots=True)
-class TokenBucket:
-    """At most `rate_per_s` submits a second on average, and never more than `burst` at once; no limit if `rate_per_s` is None.
+class SubmitRate:
+    """At most `rate_per_s` POSTs begin in any second, or one in every `1 / rate_per_s` seconds, evenly spread; no limit if it is None.
 
-    Kept as the time at which the next submit is due (GCRA) and not as a count of tokens, so that rounding can never leave a fraction that stalls.
+    What counts is when a POST begins and not when its row was let through: between the two a file is read and the intent written, which takes as long
+    as it takes. What an earlier process sent last is not known: `start`, the time now, counts as if all that is allowed had just begun.
     """
 
-    rate_per_s: float | None
-    burst: float = 1.0
-    _due: float = float("-inf")
+    def __init__(self, rate_per_s: float | None, start: float) -> None:
+        self._rate_per_s = rate_per_s
+        self._most = math.ceil(rate_per_s or 1.0)
+        self._window_s = self._most / (rate_per_s or 1.0)
+        self._due = start + self._window_s
+        self._let_through = 0
+        self._begun: deque[float] = deque(maxlen=self._most)
 
     def wait_s(self, now: float) -> float:
-        """How long until the next submit is allowed; 0.0 if it is now."""
-        return 0.0 if self.rate_per_s is None else max(0.0, self._due - now)
+        """How long until the next row may be let through; 0.0 if it may be now."""
+        if self._rate_per_s is None:
+            return 0.0
+        while self._begun and self._begun[0] + self._window_s <= now:
+            self._begun.popleft()
+        room_s = 0.0
+        if self._let_through + len(self._begun) >= self._most:
+            room_s = self._begun[0] + self._window_s - now if self._begun else self._window_s
+        return max(0.0, room_s, self._due - now)
 
-    def take(self, now: float) -> None:
-        """Count one submit."""
-        if self.rate_per_s is not None:
-            interval = 1.0 / self.rate_per_s
-            self._due = max(self._due, now - (self.burst - 1.0) * interval) + interval
+    def let_through(self, now: float) -> None:
+        """A row was let through: its POST follows, or `withdrawn`."""
+        self._let_through += 1
+        if self._rate_per_s is not None:
+            self._due = max(self._due, now) + 1.0 / self._rate_per_s
+
+    def begun(self, now: float) -> None:
+        """The POST of a row that was let through begins now."""
+        self._let_through -= 1
+        self._begun.append(now)
+
+    def withdrawn(self) -> None:
+        """A row that was let through was not submitted after all."""
+        self._let_through -= 1
 
 
 @dataclass(slots=True)

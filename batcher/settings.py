@@ -15,7 +15,7 @@ class RunSettings(BaseModel):
     concurrency: int = Field(default=64, ge=1, le=10_000, description="Requests in flight at the service.")
     posts_in_flight: int = Field(default=16, ge=1, le=256, description="Submits under way at once: the most rows that a crash can leave in doubt.")
     downloads: int = Field(default=16, ge=1, le=256, description="Downloads under way at once.")
-    submits_per_s: float | None = Field(default=None, gt=0, description="The most submits per second; no limit if left out.")
+    submits_per_s: float | None = Field(default=None, gt=0, description="The most submits in any one second, evenly spread; no limit if left out.")
     regenerations: int = Field(
         default=0, ge=0, le=20, description="How often a generation that the service reports as failed is paid for again. 0: never."
     )
@@ -32,7 +32,7 @@ class RunSettings(BaseModel):
     read_timeout_s: float = Field(default=30.0, gt=0, description="How long a GET may stay silent.")
     submit_timeout_s: float = Field(default=120.0, gt=0, description="How long a submit may take: a short time here makes doubt.")
     job_timeout_s: float = Field(
-        default=7200.0, gt=0, description="How long a request may take at the service before its row is given up, its id kept."
+        default=7200.0, gt=0, description="How long one run waits for a request before its row is given up, its id kept."
     )
     on_stuck: Literal["give_up", "wait"] = Field(
         default="give_up", description="What becomes of a request that takes longer than `job_timeout_s`; `wait` never gives it up."

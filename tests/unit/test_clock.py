@@ -20,6 +20,12 @@ async def test_it_does_not_follow_the_wall_clock_when_that_is_set(monkeypatch: p
     assert before <= clock.now() < before + 5.0
 
 
+@pytest.mark.fault("G5")
+async def test_before_1970_it_begins_at_0(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "time", lambda: -86_400.0)
+    assert 0.0 <= LoopClock().now() < 5.0
+
+
 def test_it_is_virtual_where_the_loop_is() -> None:
     async def main() -> None:
         clock = LoopClock(1000.0)

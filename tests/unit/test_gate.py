@@ -55,6 +55,7 @@ class Street:
         """Enter, submit and leave at once."""
         passed = await self.enter(seq)
         if passed:
+            self.gate.posting(seq)
             self.gate.answered() if outcome is None else self.gate.failed(outcome)
             self.gate.leave(seq)
         return passed
@@ -76,8 +77,18 @@ def test_rows_pass_in_the_order_in_which_they_came() -> None:
     async def main(street: Street) -> None:
         await asyncio.gather(*(street.post(seq) for seq in range(40)))
         assert [seq for seq, _ in street.entered] == list(range(40))
-        assert street.entered[3][1] == 0.0
-        assert street.entered[-1][1] == pytest.approx(9.0, abs=0.01)
+        assert street.entered[0][1] == 1.0
+        assert street.entered[-1][1] == pytest.approx(10.75, abs=0.01)
+
+    on_street(main, settings=RunSettings(submits_per_s=4))
+
+
+def test_a_row_that_is_withdrawn_gives_its_share_of_the_rate_back() -> None:
+    async def main(street: Street) -> None:
+        for seq in range(30):
+            await street.enter(seq)
+            street.gate.leave(seq)
+        assert street.entered[-1][1] == pytest.approx(1.0 + 29 * 0.25, abs=0.01)
 
     on_street(main, settings=RunSettings(submits_per_s=4))
 

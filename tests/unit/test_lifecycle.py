@@ -32,12 +32,13 @@ from batcher.events import (
     Saved,
     Unread,
 )
-from batcher.lifecycle import TABLE, Command, advance, is_durable, lane_of, moves, next_command
+from batcher.lifecycle import TABLE, UNREADS, Command, advance, is_durable, lane_of, moves, next_command
 from batcher.model import Artifact, CancelWish, Failure, FailureKind, Job, Lane, Mode, State
 from batcher.settings import RunSettings
 from tests.support.engine_world import make_spec
 
 NOW = 1_000_000.0
+DAY_S = 86_400.0
 SETTINGS = RunSettings()
 PLANNED, SUBMITTING, IN_DOUBT, SUBMITTED = State.PLANNED, State.SUBMITTING, State.IN_DOUBT, State.SUBMITTED
 PRODUCED, DONE, FAILED, CANCELLED = State.PRODUCED, State.DONE, State.FAILED, State.CANCELLED
@@ -48,7 +49,7 @@ JOBS = {
     PLANNED: Job(1, make_spec("a")),
     SUBMITTING: Job(1, make_spec("a"), SUBMITTING, attempts=1),
     IN_DOUBT: Job(1, make_spec("a"), IN_DOUBT, attempts=1, failure=REASON, ended_at=NOW - 9),
-    SUBMITTED: Job(1, make_spec("a"), SUBMITTED, attempts=1, request_id="r1", submitted_at=NOW - 10),
+    SUBMITTED: Job(1, make_spec("a"), SUBMITTED, attempts=1, request_id="r1", submitted_at=NOW - 10, watched_since=NOW - 10),
     PRODUCED: Job(1, make_spec("a"), PRODUCED, attempts=1, request_id="r1", submitted_at=NOW - 10, produced_at=NOW - 1, outputs=("https://x/a",)),
     DONE: Job(1, make_spec("a"), DONE, attempts=1, request_id="r1", artifacts=(FILE,), ended_at=NOW - 1),
     FAILED: Job(1, make_spec("a"), FAILED, attempts=1, request_id="r1", artifacts=(FILE,), failure=REASON, ended_at=NOW - 1),
@@ -323,6 +324,22 @@ def test_only_denials_in_a_row_are_counted() -> None:
 
 def test_a_row_that_fails_while_a_cancel_is_asked_for_is_past_cancelling() -> None:
     assert after(JOBS[SUBMITTED], CancelAsked(CancelWish.WITHDRAW), Died(REASON)).cancel is None
+@pytest.mark.fault("G5")
+@pytest.mark.parametrize("event", [Running(False), Unread(REASON)])
+def test_time_that_only_a_clock_tells_of_stalls_nothing(event: Event) -> None:
+    """What passed between two processes may be a clock that somebody set."""
+    job = replace(JOBS[SUBMITTED], submitted_at=NOW - 10 * DAY_S, watched_since=None)
+    for n in range(2 * UNREADS):
+        job = after(job, event, now=NOW + n)
+    assert job.state is SUBMITTED
+    assert after(job, event, now=NOW + DAY_S).state is FAILED
+
+
+def test_a_request_that_can_never_be_read_stalls_too() -> None:
+    job = JOBS[SUBMITTED]
+    for n in range(1000):
+        job = after(job, Unread(REASON), now=NOW + 60.0 * n) if job.state is SUBMITTED else job
+    assert job.state is FAILED
 
 
 def test_a_result_keeps_what_is_known_of_its_cost() -> None:

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batcher.pacing import Breaker, CoolDown, FirstSubmits, Outage, TokenBucket
+from batcher.pacing import Breaker, CoolDown, FirstSubmits, Outage, SubmitRate
 
 GO, WAIT, PROBE = Breaker.Verdict.GO, Breaker.Verdict.WAIT, Breaker.Verdict.PROBE
 EPOCH = 1_800_000_000.0
@@ -14,54 +16,82 @@ EPOCH = 1_800_000_000.0
 
 
 def test_no_rate_is_no_limit() -> None:
-    bucket = TokenBucket(None)
+    rate = SubmitRate(None, EPOCH)
     for _ in range(1000):
-        bucket.take(EPOCH)
-    assert bucket.wait_s(EPOCH) == 0.0
+        assert rate.wait_s(EPOCH) == 0.0
+        rate.let_through(EPOCH)
+        rate.begun(EPOCH)
 
 
-def test_a_burst_goes_at_once_and_then_one_at_a_time() -> None:
-    bucket = TokenBucket(2.0, burst=3.0)
-    for _ in range(3):
-        assert bucket.wait_s(0.0) == 0.0
-        bucket.take(0.0)
-    assert bucket.wait_s(0.0) == pytest.approx(0.5)
-    bucket.take(0.5)
-    assert bucket.wait_s(0.5) == pytest.approx(0.5)
-    assert bucket.wait_s(100.0) == 0.0
+def test_the_first_waits_for_what_an_earlier_process_may_have_sent_and_the_rest_are_spread() -> None:
+    rate, now, passed = SubmitRate(4.0, 0.0), 0.0, []
+    for _ in range(6):
+        now += rate.wait_s(now)
+        rate.let_through(now)
+        rate.begun(now)
+        passed.append(now)
+    assert passed == [1.0, 1.25, 1.5, 1.75, 2.0, 2.25]
 
 
-def test_idle_time_saves_up_no_more_than_one_burst() -> None:
-    bucket = TokenBucket(10.0, burst=2.0)
-    bucket.take(0.0)
-    taken = 0
-    while bucket.wait_s(1000.0) == 0.0:
-        bucket.take(1000.0)
-        taken += 1
-    assert taken == 2
+def test_idle_time_saves_nothing_up() -> None:
+    rate = SubmitRate(10.0, 0.0)
+    rate.let_through(1000.0)
+    rate.begun(1000.0)
+    assert rate.wait_s(1000.0) == pytest.approx(0.1)
 
 
+def test_rows_that_have_not_begun_hold_the_next_back() -> None:
+    rate = SubmitRate(2.0, -10.0)
+    for now in (0.0, 0.5):
+        assert rate.wait_s(now) == 0.0
+        rate.let_through(now)
+    assert rate.wait_s(1.0) == 1.0
+    rate.begun(1.4)
+    assert rate.wait_s(2.0) == pytest.approx(0.4)
+    rate.withdrawn()
+    assert rate.wait_s(2.0) == 0.0
+
+
+@pytest.mark.fault("C17")
 @given(
-    rate=st.floats(0.01, 10_000),
-    burst=st.floats(1, 50),
+    per_s=st.floats(0.01, 100),
     start=st.sampled_from([0.0, 1e-9, EPOCH, EPOCH + 0.123456789]),
-    idle_s=st.lists(st.floats(0, 20), min_size=1, max_size=60),
+    rows=st.lists(st.tuples(st.floats(0, 3), st.floats(0, 5), st.booleans()), min_size=1, max_size=60),
 )
-def test_the_rate_is_never_exceeded_and_never_stalls(rate: float, burst: float, start: float, idle_s: list[float]) -> None:
-    bucket, now, taken = TokenBucket(rate, burst), start, []
-    for idle in idle_s:
-        now += idle
+def test_the_rate_is_never_exceeded_however_long_it_takes_from_the_gate_to_the_post(
+    per_s: float, start: float, rows: list[tuple[float, float, bool]]
+) -> None:
+    """Each row comes some time after the one before it, takes some time until its POST begins, and some are withdrawn instead."""
+    rate, now, begun = SubmitRate(per_s, start), start, []
+    pending: list[tuple[float, bool]] = []
+
+    def begin_until(until: float) -> None:
+        for at, is_withdrawn in sorted(pending):
+            if at <= until:
+                pending.remove((at, is_withdrawn))
+                if is_withdrawn:
+                    rate.withdrawn()
+                else:
+                    rate.begun(at)
+                    begun.append(at)
+
+    for idle_s, delay_s, is_withdrawn in rows:
+        now += idle_s
+        begin_until(now)
         looks = 0
-        while (wait := bucket.wait_s(now)) > 0:
-            assert wait <= 1.0 / rate + 1e-5
-            now = max(now + wait, now)
+        while (wait := rate.wait_s(now)) > 0:
+            assert wait <= max(1.0, 1.0 / per_s) + 1.0 / per_s + 1e-5
+            now += wait
+            begin_until(now)
             looks += 1
-            assert looks <= 2
-        bucket.take(now)
-        taken.append(now)
-    for first in range(len(taken)):
-        for last in range(first, len(taken)):
-            assert last - first + 1 <= burst + rate * (taken[last] - taken[first] + 1e-5) + 1e-6
+            assert looks <= 2 * len(rows) + 5
+        rate.let_through(now)
+        pending.append((now + delay_s, is_withdrawn))
+    begin_until(float("inf"))
+    most = max(1, math.ceil(per_s))
+    for first, last in zip(begun, begun[most:], strict=False):
+        assert last - first >= most / per_s - 1e-5
+    assert not begun or begun[0] >= start + 1.0 - 1e-5
 
 
 # ── cool-down ─────────────────────────────────────────────────────────────────────────────────────────────────────────
