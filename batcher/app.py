@@ -20,9 +20,10 @@ from batcher.discovery import Definitions
 from batcher.downloads import DownloadLimits, HttpFetcher
 from batcher.engine import Engine
 from batcher.errors import BatcherError, InterruptedRunError, LedgerError, OutputError, Problem, UsageError
+from batcher.folder import LEDGER, SIMULATOR_STATE, check_place, check_room, open_folder, place_facts
 from batcher.hosts import TrustedHosts, open_download_session
 from batcher.inputs import DataUriBodies
-from batcher.ledger import LedgerReader, Owner, SqliteLedger
+from batcher.ledger import LedgerReader, SqliteLedger
 from batcher.manifest import Manifest
 from batcher.manifest.problems import problems_from
 from batcher.model import ExitReason, JobSpec, Mode, State, Where
@@ -31,13 +32,12 @@ from batcher.plan import Planner
 from batcher.ports import Clock, Observer, PlanSummary
 from batcher.providers.http import proxy_for, proxy_hosts
 from batcher.providers.runcomfy import open_runcomfy
-from batcher.report import FILES, Report, write_report
+from batcher.report import Report, write_report
 from batcher.settings import RunSettings
 from batcher.simulator import Simulator, SimulatorError, SimulatorSettings
-from batcher.storage import LocalStorage, make_folder
+from batcher.storage import LocalStorage
 from batcher.version import VERSION
 
-LEDGER = "ledger.db"
 SIMULATOR = "simulator"
 """What the ledger calls the service where it was a simulated one."""
 
@@ -46,9 +46,6 @@ RESUMABLE_CODE = 75
 
 SIMULATOR_TOKEN = "simulated-3f0c9a71d2e84b56"  # noqa: S105 - opens nothing; one and the same, because requests belong to a token
 """What a simulated service is given for a token: no word that a message may hold."""
-
-SIMULATOR_STATE = ".simulator"
-"""Where a simulated service keeps its requests, in the output folder."""
 
 REASON_CODES = {
     ExitReason.INTERRUPTED: 130,
@@ -79,6 +76,8 @@ class RunOptions:
     allow_hosts: Sequence[str] = ()
     mode: Mode = Mode.RUN
     decide: Decide | None = None
+    take_over: bool = False
+    """Whether a person vouches that no other copy of the folder is used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,10 +134,11 @@ async def run_batch(
     stopper = stopper or Stopper()
     async with AsyncExitStack() as stack:
         manifest = options.opener() if options.opener is not None else None
-        ledger = await stack.enter_async_context(_open_folder(options.out, create=manifest is not None))
+        ledger = await stack.enter_async_context(open_folder(options.out, create=manifest is not None, take_over=options.take_over))
         clock = LoopClock()
         reader = stack.enter_context(LedgerReader(options.out / LEDGER))
         meta = reader.meta()
+        notices = [check_place(options.out, reader, meta, take_over=options.take_over)]
         if manifest is not None:
             _refuse_another_batch(manifest, options.out, meta)
         plan = await _plan(ledger, manifest, stopper) if manifest is not None else None
@@ -148,8 +148,13 @@ async def run_batch(
         await ledger.put_meta({"name": name, "run": settings.model_dump(), **service.facts()})
         if plan is not None:
             on_plan(plan)
-        if options.decide is not None:
+        if options.decide is not None:  # it may plan rows again
             await options.decide(ledger, reader, clock, settings)
+        if options.mode is Mode.RUN:
+            notices.append(check_room(options.out, reader))
+        for notice in filter(None, notices):
+            view.say(notice)
+        await ledger.put_meta(place_facts(options.out))
         batch = _OpenBatch(options, settings, service, ledger, reader, clock)
         report, trouble = await batch.run(view, Observers([ViewObserver(view), *observers]), stopper)
         return Outcome(report, exit_code(report), plan, trouble)
@@ -265,7 +270,7 @@ async def preview(opener: Opener, out: Path | None) -> tuple[Manifest, PlanSumma
     manifest = opener()
     stopper = Stopper()
     if out is not None and (out / LEDGER).is_file():
-        async with _open_folder(out, create=False) as ledger:
+        async with open_folder(out, create=False) as ledger:
             return manifest, await _plan(ledger, manifest, stopper, dry_run=True)
     ledger = SqliteLedger(None)
     try:
@@ -284,49 +289,6 @@ async def _plan(ledger: SqliteLedger, manifest: Manifest, stopper: Stopper, *, d
             yield item
 
     return await ledger.plan(items(), dry_run=dry_run)
-
-
-@asynccontextmanager
-async def _open_folder(out: Path, *, create: bool) -> AsyncIterator[SqliteLedger]:
-    """The ledger of an output folder that is ours for as long as this lasts. What was made for a batch that could not be planned goes again."""
-    path = out / LEDGER
-    is_new, is_new_folder = not path.exists() or not path.stat().st_size, not out.exists()
-    if is_new and not create:
-        LedgerReader(path).close()  # says that there is none
-    _check_folder(out, is_new=is_new)
-    try:
-        make_folder(out)
-    except OSError as error:
-        raise OutputError(f"{out}: cannot be made: {error.strerror}", "Choose an --out folder that can be written.") from error
-    is_empty = False
-    try:
-        with Owner(out):
-            ledger = SqliteLedger(path)
-            try:
-                yield ledger
-            finally:
-                is_empty = is_new and not sum(ledger.counts().values())
-                await ledger.aclose()
-    finally:
-        if is_empty:
-            with suppress(OSError):  # an empty ledger that stays does no harm, and what made the disk fail is said already
-                for name in (LEDGER, f"{LEDGER}-wal", f"{LEDGER}-shm", f"{LEDGER}-journal", Owner.FILE):
-                    (out / name).unlink(missing_ok=True)
-                if is_new_folder:
-                    out.rmdir()
-
-
-def _check_folder(out: Path, *, is_new: bool) -> None:
-    """Raises `OutputError` where a ledger must have been, or where something of ours is a link and would be written elsewhere."""
-    for name in (LEDGER, Owner.FILE, SIMULATOR_STATE):
-        if (out / name).is_symlink():
-            raise OutputError(
-                f"{out / name} is a link: it would be written outside of the output folder", "Remove it, or choose another --out folder."
-            )
-    left = [name for name in (*FILES.values(), "results") if (out / name).exists()]
-    if is_new and left:
-        remedy = f"Without it nobody knows what was paid for. Put {LEDGER} back, or choose another --out folder."
-        raise OutputError(f"{out} holds {left[0]} of an earlier batch, but not its ledger", remedy)
 
 
 def _refuse_another_batch(manifest: Manifest, out: Path, meta: Mapping[str, Any]) -> None:

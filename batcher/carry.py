@@ -87,6 +87,11 @@ class Carrier:
         self._encoded.pop(job.seq, None)
         self._gate.leave(job.seq)
 
+    def leave_disk(self, error: OutputError) -> None:
+        """The disk takes no more: nothing more is submitted or downloaded, what is paid for stays collectable."""
+        trouble = f"{error.message} {error.remedy}"
+        self._course.change(ExitReason.OUTPUT_UNWRITABLE, remote=Mode.COLLECT, download=Mode.STOP, trouble=trouble)
+
     async def _claim(self, job: Job) -> Event | None:
         """Everything that takes time happens before the intent is recorded, so that nothing is awaited between that and the POST."""
         if not await self._gate.enter(job.seq):
@@ -221,8 +226,7 @@ class Carrier:
         except DownloadError as error:
             return judge_download(error)
         except OutputError as error:
-            trouble = f"{error.message} {error.remedy}"
-            self._course.change(ExitReason.OUTPUT_UNWRITABLE, remote=Mode.COLLECT, download=Mode.STOP, trouble=trouble)
+            self.leave_disk(error)
             return None
         return Saved(tuple(artifacts), self._clock.now() - started)
 

@@ -13,7 +13,7 @@ from typing import Any
 from batcher import lifecycle
 from batcher.carry import Carrier, Links
 from batcher.course import Course
-from batcher.errors import BatcherError
+from batcher.errors import BatcherError, LedgerError, OutputError
 from batcher.events import Claimed, Died, Event, Lost, Produced, Running
 from batcher.gate import SubmitGate
 from batcher.lifecycle import Command
@@ -214,7 +214,13 @@ class Engine:
             raise RuntimeError("a row is carried by a task")
         self._posting.add(task)
         try:
-            job = await self._record(job, claimed)
+            try:
+                job = await self._record(job, claimed)
+            except LedgerError:
+                raise
+            except OutputError as error:
+                self._carrier.leave_disk(error)
+                return job
             event = await self._carrier.perform(Command.SUBMIT, job)
             return job if event is None else await self._record(job, event)
         finally:

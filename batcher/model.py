@@ -245,7 +245,7 @@ class Job:
     polls: int = 0
     poll_failures: int = 0
     denials: int = 0
-    watched_since: float | None = None
+    watched_since: float | None = field(default=None, compare=False)
     position: int = 0
 
     @property

@@ -193,7 +193,8 @@ class _ProblemsError(BatcherError):
 
 @functools.lru_cache(256)  # a memo and no state: what checks one field of a model by itself
 def _field_adapter(shape: type[BaseModel], name: str) -> TypeAdapter[Any]:
-    return TypeAdapter(shape.model_fields[name].annotation)
+    annotation: Any = shape.model_fields[name].annotation
+    return TypeAdapter(annotation)
 
 
 class _Body:

@@ -17,6 +17,7 @@ import stat
 import sys
 import threading
 from collections.abc import Iterator
+from enum import StrEnum
 from io import BufferedWriter
 from pathlib import Path
 from typing import Final
@@ -47,6 +48,15 @@ _REMEDIES: Final = {
     errno.ENFILE: "The machine has too many files open: close some programs, then run the same command again.",
     errno.EIO: "The disk reports a fault: check it before you trust it with results, then run the same command again.",
 }
+
+
+class Condition(StrEnum):
+    """How a result file is, compared with what was saved."""
+
+    WHOLE = "whole"
+    MISSING = "missing"
+    ALTERED = "altered"
+    """Other content, or something else than a file, or not to be read."""
 
 
 class LocalStorage:
@@ -81,6 +91,27 @@ class LocalStorage:
                         path.unlink(missing_ok=True)
                     removed += 1
         return removed
+
+    def condition(self, path: str, sha256: str, size_bytes: int) -> Condition:
+        """How the file at `path`, relative to the root, is now: its content is read to the end. Blocks. From any thread."""
+        target = self._root / path
+        try:
+            facts = target.stat()
+            if not stat.S_ISREG(facts.st_mode) or facts.st_size != size_bytes:
+                return Condition.ALTERED
+            return Condition.WHOLE if _sha256(target, follow=True) == sha256 else Condition.ALTERED
+        except (FileNotFoundError, NotADirectoryError):
+            return Condition.MISSING
+        except OSError:
+            return Condition.ALTERED
+
+    def files(self) -> Iterator[str]:
+        """The files in the results folder, relative to the root, without earlier ones and half-written ones."""
+        top = self._root / self._folder
+        for folder, folders, names in os.walk(top):
+            if Path(folder) == top and EARLIER in folders:
+                folders.remove(EARLIER)
+            yield from (Path(folder, name).relative_to(self._root).as_posix() for name in names if not _PART.fullmatch(name))
 
     def publish(self, part: Path, name: str) -> str:
         """Put the durable file `part` under `name`, and return its path relative to the root. Blocks. For drafts."""
@@ -223,9 +254,10 @@ def _is_file(path: Path) -> bool:
     return stat.S_ISREG(mode)
 
 
-def _sha256(path: Path) -> str:
+def _sha256(path: Path, *, follow: bool = False) -> str:
     digest = hashlib.sha256()
-    with os.fdopen(os.open(path, os.O_RDONLY | _NO_LINK), "rb") as file:
+    flags = os.O_RDONLY | (_NO_LINK & ~getattr(os, "O_NOFOLLOW", 0) if follow else _NO_LINK) | getattr(os, "O_NONBLOCK", 0)
+    with os.fdopen(os.open(path, flags), "rb") as file:
         while chunk := file.read(_READ_BYTES):
             digest.update(chunk)
     return digest.hexdigest()

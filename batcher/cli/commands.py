@@ -37,6 +37,7 @@ from batcher.cli.options import (
     SimulateOption,
     SlotsOption,
     SpeedOption,
+    TakeOverOption,
     opener_of,
     pace_of,
     pairs,
@@ -104,6 +105,7 @@ def run(
     fault: FaultOption = None,
     simulator_settings: FaultsOption = None,
     allow_host: AllowHostOption = None,
+    take_over: TakeOverOption = False,
     quiet: QuietOption = False,
     log_json: LogJsonOption = False,
 ) -> None:
@@ -124,6 +126,7 @@ def run(
         overrides=pace_of(concurrency, posts_in_flight, downloads, submits_per_s, grace_s),
         allow_hosts=tuple(allow_host or ()),
         decide=retry_ended((State.FAILED, State.CANCELLED)) if retry_failed else None,
+        take_over=take_over,
     )
     run_and_report(options, quiet=quiet, log_json=log_json)
 
@@ -137,6 +140,7 @@ def resume(
     submits_per_s: RateOption = None,
     grace_s: GraceOption = None,
     allow_host: AllowHostOption = None,
+    take_over: TakeOverOption = False,
     quiet: QuietOption = False,
     log_json: LogJsonOption = False,
 ) -> None:
@@ -147,7 +151,8 @@ def resume(
     from batcher.app import RunOptions
 
     overrides = pace_of(concurrency, posts_in_flight, downloads, submits_per_s, grace_s)
-    run_and_report(RunOptions(out=folder, overrides=overrides, allow_hosts=tuple(allow_host or ())), quiet=quiet, log_json=log_json)
+    options = RunOptions(out=folder, overrides=overrides, allow_hosts=tuple(allow_host or ()), take_over=take_over)
+    run_and_report(options, quiet=quiet, log_json=log_json)
 
 
 class Doubt(StrEnum):
@@ -168,6 +173,7 @@ def retry(
         list[str] | None, typer.Option("--adopt", metavar="ROW=REQUEST_ID", help="A row in doubt, and the request that it made.")
     ] = None,
     row: Annotated[list[str] | None, typer.Option("--row", help="Only this row; may be given several times.")] = None,
+    take_over: TakeOverOption = False,
     quiet: QuietOption = False,
     log_json: LogJsonOption = False,
 ) -> None:
@@ -190,18 +196,18 @@ def retry(
         decisions.append(retry_ended(states, row_ids=row, regenerate=regenerate))
     if not decisions:
         raise UsageError("nothing to retry was named", "Say --failed, --cancelled, --in-doubt or --adopt.")
-    run_and_report(RunOptions(out=folder, decide=all_of(decisions)), quiet=quiet, log_json=log_json)
+    run_and_report(RunOptions(out=folder, decide=all_of(decisions), take_over=take_over), quiet=quiet, log_json=log_json)
 
 
 @app.command(rich_help_panel=RUNNING)
-def cancel(folder: Folder, quiet: QuietOption = False, log_json: LogJsonOption = False) -> None:
+def cancel(folder: Folder, take_over: TakeOverOption = False, quiet: QuietOption = False, log_json: LogJsonOption = False) -> None:
     """Cancel what an interrupted run of DIR left queued at the service.
 
     Requests that run already cannot be cancelled; `batcher resume` collects them.
     """
     from batcher.app import RunOptions
 
-    run_and_report(RunOptions(out=folder, mode=Mode.CANCEL), quiet=quiet, log_json=log_json)
+    run_and_report(RunOptions(out=folder, mode=Mode.CANCEL, take_over=take_over), quiet=quiet, log_json=log_json)
 
 
 @app.command(rich_help_panel=LOOKING)
@@ -232,7 +238,7 @@ def status(folder: Folder, json_: Annotated[bool, typer.Option("--json", help="A
     """Say how far the batch in DIR is; also while it runs."""
     import json
 
-    from batcher.app import LEDGER
+    from batcher.folder import LEDGER
     from batcher.ledger import LedgerReader
     from batcher.observe import state_words
 
@@ -258,11 +264,37 @@ def status(folder: Folder, json_: Annotated[bool, typer.Option("--json", help="A
 
 
 @app.command(rich_help_panel=LOOKING)
+def verify(
+    folder: Folder,
+    offline: Annotated[bool, typer.Option("--offline", help="Only look: change nothing, ask nobody. Also while a batch runs.")] = False,
+    json_: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    salvage: Annotated[
+        Path | None, typer.Option("--salvage", metavar="FILE", help="Write what can still be read of a damaged ledger to FILE, as JSON Lines.")
+    ] = None,
+    allow_host: AllowHostOption = None,
+    take_over: TakeOverOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Compare every file in DIR with what was saved, and fetch again what is missing or altered.
+
+    Nothing is submitted and nothing is paid. A lost file comes from the request that made it, as long as the service has the result; an altered one
+    is kept in results/earlier. Exits with 0 where all is well or mended, with 1 where something is still wrong.
+    """
+    from batcher.cli.verifying import salvage_and_report, verify_and_report
+
+    if salvage is not None:
+        salvage_and_report(folder, salvage)
+    else:
+        hosts = tuple(allow_host or ())
+        verify_and_report(folder, offline=offline, as_json=json_, allow_hosts=hosts, take_over=take_over, quiet=quiet)
+
+
+@app.command(rich_help_panel=LOOKING)
 def report(folder: Folder) -> None:
     """Write report.json and results.jsonl of DIR again, from its ledger."""
     import time
 
-    from batcher.app import LEDGER
+    from batcher.folder import LEDGER
     from batcher.ledger import LedgerReader
     from batcher.report import write_report
 

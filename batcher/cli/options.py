@@ -51,6 +51,9 @@ FaultOption = Annotated[
 ]
 FaultsOption = Annotated[Path | None, typer.Option("--simulator-settings", help="A YAML file of simulator settings.", rich_help_panel="Service")]
 AllowHostOption = Annotated[list[str] | None, typer.Option("--allow-host", help="One more host to download from.", rich_help_panel="Service")]
+TakeOverOption = Annotated[
+    bool, typer.Option("--take-over", help="Go on with a copy of a folder whose run was killed, and vouch that no other copy is used.")
+]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress; errors and the exit code only.", rich_help_panel="Output")]
 LogJsonOption = Annotated[bool, typer.Option("--log-json", help="Every event as a line of JSON on standard error.", rich_help_panel="Output")]
 

@@ -26,6 +26,16 @@ T = TypeVar("T")
 
 def run_and_report(options: RunOptions, *, quiet: bool, log_json: bool) -> None:
     """Run a batch as `options` say, show how it goes, and exit with its code."""
+    outcome = carry_out(options, quiet=quiet, log_json=log_json)
+    if outcome.trouble:
+        complain(outcome.trouble, "")
+    if not quiet:
+        summarise(outcome.report, options.out, console_for())
+    raise typer.Exit(outcome.exit_code)
+
+
+def carry_out(options: RunOptions, *, quiet: bool, log_json: bool = False) -> Outcome:
+    """Run a batch as `options` say, and show how it goes."""
     from batcher.app import Stopper, run_batch
     from batcher.observe import EventLog, choose_view
 
@@ -44,14 +54,9 @@ def run_and_report(options: RunOptions, *, quiet: bool, log_json: bool) -> None:
             )
 
     try:
-        outcome = wait_for(main())
+        return wait_for(main())
     finally:
         view.close()
-    if outcome.trouble:
-        complain(outcome.trouble, "")
-    if not quiet:
-        summarise(outcome.report, options.out, console_for())
-    raise typer.Exit(outcome.exit_code)
 
 
 def environment() -> Environment:

@@ -1,7 +1,14 @@
 """The memory of a batch: SQLite in the output folder, with one writing thread."""
 
+from batcher.ledger.filesystem import is_network
 from batcher.ledger.owner import Owner
+from batcher.ledger.place import is_another, place_of
 from batcher.ledger.reader import LedgerReader
+from batcher.ledger.reserve import Reserve
+from batcher.ledger.salvage import salvage
 from batcher.ledger.sqlite import SqliteLedger
 
-__all__ = ["LedgerReader", "Owner", "SqliteLedger"]
+LEDGER = "ledger.db"
+"""What the ledger is called in the output folder."""
+
+__all__ = ["LEDGER", "LedgerReader", "Owner", "Reserve", "SqliteLedger", "is_another", "is_network", "place_of", "salvage"]

@@ -7,7 +7,9 @@ import json
 import sqlite3
 from typing import Any
 
+from batcher.errors import LedgerError
 from batcher.events import Event
+from batcher.ledger.faults import SALVAGE_REMEDY
 from batcher.model import Artifact, CancelWish, Failure, FailureKind, InputFile, Job, JobSpec, State
 
 Value = str | int | float | None
@@ -38,7 +40,14 @@ def job_values(job: Job) -> tuple[Value, ...]:
 
 
 def job_from(row: sqlite3.Row | tuple[Any, ...]) -> Job:
-    """A job from the columns of the statement `select_jobs`."""
+    """A job from the columns of the statement `select_jobs`. Raises `LedgerError` where they cannot have been written so."""
+    try:
+        return _job_from(row)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise LedgerError(f"the ledger is damaged: the row at {row[0]} cannot be read: {error}", SALVAGE_REMEDY) from error
+
+
+def _job_from(row: sqlite3.Row | tuple[Any, ...]) -> Job:
     (
         position, seq, key, row_id, fingerprint, job, model, body, stem, fields, axes, inputs, source,
         state, attempts, refusals, fetches, request_id, queued, queue_position, not_before, submitted_at, started_at, produced_at, ended_at,

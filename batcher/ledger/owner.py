@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
 import sys
 import time
-from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Self
+from typing import IO, Any, Self
 
 from batcher.errors import OutputError
 
@@ -46,22 +46,36 @@ class Owner:
             whose = self._describe()
             self._file.close()
             raise OutputError(f"{folder} is in use: {whose}", "Wait for it to end, stop it, or choose another --out folder.") from error
-        try:
-            self._file.truncate(0)
-            self._file.write(json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}))
-            self._file.flush()
-        except OSError as error:
-            with suppress(OSError):  # what is left in the buffer cannot be written either
-                self._file.close()
-            raise OutputError(f"{path}: cannot be written: {error.strerror}", "Make room on the disk, or choose another --out folder.") from error
+        self.found_closed = bool(self._read().get("closed"))
+        """Whether the last owner closed the ledger before it went."""
+        self._facts = {"pid": os.getpid(), "host": socket.gethostname(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
+        self._write(self._facts)
 
     def _describe(self) -> str:
+        owner = self._read()
+        try:
+            return f"batcher is running there, process {owner['pid']} on {owner['host']}, since {owner['since']}"
+        except KeyError:
+            return "another process holds it"
+
+    def _read(self) -> dict[str, Any]:
         self._file.seek(0)
         try:
-            owner = json.loads(self._file.read())
-            return f"batcher is running there, process {owner['pid']} on {owner['host']}, since {owner['since']}"
-        except (ValueError, KeyError, TypeError):
-            return "another process holds it"
+            return dict(json.loads(self._file.read()))
+        except (ValueError, TypeError):
+            return {}
+
+    def _write(self, facts: dict[str, Any]) -> None:
+        """Say who we are. Where the disk takes nothing the lock holds all the same."""
+        descriptor = self._file.fileno()
+        with contextlib.suppress(OSError):
+            os.ftruncate(descriptor, 0)
+            os.lseek(descriptor, 0, os.SEEK_SET)
+            os.write(descriptor, json.dumps(facts).encode())
+
+    def close(self) -> None:
+        """Note that the ledger was closed, so that nothing of it is anywhere else than in its own file."""
+        self._write({**self._facts, "closed": True})
 
     def release(self) -> None:
         """Let go of the folder."""

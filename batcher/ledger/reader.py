@@ -12,6 +12,7 @@ from typing import Any, Self
 
 from batcher.errors import InputError, LedgerError
 from batcher.ledger.codec import job_from
+from batcher.ledger.faults import SALVAGE_REMEDY, ledger_error
 from batcher.ledger.statements import APPLICATION_ID, migrations, statements
 from batcher.model import Job, Run, SameFiles, State
 
@@ -32,7 +33,7 @@ class LedgerReader:
         try:
             self._connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
         except sqlite3.Error as error:
-            raise LedgerError(f"{path}: the ledger cannot be read: {error}") from error
+            raise ledger_error(error, "read", path) from error
         try:
             self._connection.row_factory = sqlite3.Row
             self._connection.execute("PRAGMA busy_timeout = 10000")
@@ -65,7 +66,8 @@ class LedgerReader:
 
     def counts(self) -> dict[State, int]:
         """How many rows are in each state."""
-        return {State(state): rows for state, rows, _ in self._all("select_tallies")}
+        with self._decoding():
+            return {State(state): rows for state, rows, _ in self._all("select_tallies")}
 
     def spent_usd(self) -> float:
         """What the rows cost so far, as far as known."""
@@ -81,7 +83,8 @@ class LedgerReader:
 
     def meta(self) -> Mapping[str, Any]:
         """What the batch is: facts by name."""
-        return {key: json.loads(value) for key, value in self._all("select_meta")}
+        with self._decoding():
+            return {key: json.loads(value) for key, value in self._all("select_meta")}
 
     def jobs(self, states: Collection[State] | None = None) -> Iterator[Job]:
         """The rows of the batch in manifest order, a page at a time; only those in `states` if given."""
@@ -108,10 +111,38 @@ class LedgerReader:
             groups.setdefault(sha256, (rows, []))[1].append(row_id)
         return [SameFiles(sha256, rows, tuple(names)) for sha256, (rows, names) in groups.items()]
 
+    def saved_paths(self) -> Iterator[str]:
+        """Where the files of all rows are, or were, those of dropped rows too."""
+        after = 0
+        while page := self._execute(self._sql["select_saved"], (after, PAGE)):
+            after = page[-1]["seq"]
+            with self._decoding():
+                paths = [str(file["path"]) for row in page for file in json.loads(row["artifacts"])]
+            yield from paths
+
+    def contradictions(self) -> list[str]:
+        """What the ledger says that cannot all be true; none in a ledger that is whole. Reads all of it."""
+        found = [f"SQLite finds damage: {text}" for text, *_ in self._execute("PRAGMA integrity_check(20)", ()) if text != "ok"]
+        tallied = {state: (rows, round(cost, 6)) for state, rows, cost in self._all("select_tallies") if rows}
+        counted = {state: (rows, round(cost, 6)) for state, rows, cost in self._all("select_row_tallies")}
+        if tallied != counted:
+            found.append(f"the tallies do not add up: they say {tallied}, the rows {counted}")
+        found += [f"row {row_id}: its request or its files are not recorded" for (row_id,) in self._all("select_bare")]
+        found += [f"row {row_id}: its request is not the one that it was given" for (row_id,) in self._all("select_unexplained")]
+        return found
+
     def events(self, seq: int) -> list[tuple[float, str, Mapping[str, Any]]]:
         """Everything that happened to a row: time, name of the event, its details."""
         rows = self._execute(self._sql["select_events"], (seq,))
-        return [(at, name, json.loads(detail) if detail else {}) for at, name, detail in rows]
+        with self._decoding():
+            return [(at, name, json.loads(detail) if detail else {}) for at, name, detail in rows]
+
+    @contextmanager
+    def _decoding(self) -> Iterator[None]:
+        try:
+            yield
+        except (ValueError, TypeError, KeyError) as error:
+            raise LedgerError(f"{self.path}: the ledger is damaged: {error}", SALVAGE_REMEDY) from error
 
     def _check_ours(self) -> None:
         application_id = self._execute("PRAGMA application_id", ())[0][0]
@@ -131,4 +162,4 @@ class LedgerReader:
         try:
             return self._connection.execute(sql, values).fetchall()
         except sqlite3.Error as error:
-            raise LedgerError(f"{self.path}: the ledger cannot be read: {error}") from error
+            raise ledger_error(error, "read", self.path) from error

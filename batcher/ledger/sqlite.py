@@ -5,23 +5,30 @@ With `synchronous=NORMAL` a power cut can leave a POST without its intent, so FU
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
+import os
 import sqlite3
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from batcher.errors import LedgerError, Problem
-from batcher.events import Accepted, Event
+from batcher.errors import LedgerError, OutputError, Problem
+from batcher.events import Accepted, Claimed, Event
 from batcher.ledger.codec import event_values, job_from, job_values
+from batcher.ledger.faults import FULL_REMEDY, SALVAGE_REMEDY, ledger_error
 from batcher.ledger.filesystem import is_network
 from batcher.ledger.planning import PlanWriter
+from batcher.ledger.reserve import Reserve
 from batcher.ledger.statements import APPLICATION_ID, migrations, statements
 from batcher.ledger.writer import InlineWriter, ThreadWriter, Writer
 from batcher.model import Job, JobSpec, Lane, Mode, State
 from batcher.ports import PlanSummary
 from batcher.storage import sync_folder
+
+WAL_NEEDED = "wal_needed"
+"""A fact that is in the ledger's own file while a run may have written more to the WAL beside it: one without the other is not to be believed."""
 
 
 class _DryRunDoneError(LedgerError):
@@ -43,16 +50,30 @@ class SqliteLedger:
         self._sql = statements()
         self._unsynced = None if path is None else path.absolute().parent
         self._counts = dict.fromkeys(State, 0)
+        self._reserve = Reserve(path.parent) if path is not None else None
+        self._checkpoint_due = False
+        self._is_closed = False
         self.spent_usd = 0.0
         """What the rows of the batch cost so far, as far as known."""
+        self.lost_wal = False
+        """Whether the WAL of a killed run is not here, and with it the newest records."""
+        had_wal = path is None or _has_wal(path)
         try:
             connection = _open(path)
-            self._read_tallies(connection)
         except sqlite3.Error as error:
-            raise LedgerError(
-                f"{path}: the ledger cannot be opened: {error}", "If the file is damaged, keep it: it holds the ids of what was paid for."
-            ) from error
-        self._writer: Writer = (ThreadWriter if threaded else InlineWriter)(connection, self._after_commit)
+            raise ledger_error(error, "opened", path) from error
+        try:
+            self._read_tallies(connection)
+            _check_sound(connection, path)
+            self.lost_wal = not had_wal and self._needs_wal(connection)
+        except sqlite3.Error as error:
+            connection.close()
+            raise ledger_error(error, "opened", path) from error
+        except BaseException:
+            connection.close()
+            raise
+        make_room = self._reserve.use if self._reserve is not None else lambda: False
+        self._writer: Writer = (ThreadWriter if threaded else InlineWriter)(connection, self._committed, make_room)
 
     async def plan(self, items: Iterable[JobSpec | Problem], *, dry_run: bool = False) -> PlanSummary:
         """See the port."""
@@ -104,15 +125,25 @@ class SqliteLedger:
 
     async def record(self, job: Job, event: Event, now: float) -> str | None:
         """See the port."""
-        return await self._writer.do(functools.partial(self._record, job, event, now))
+        written, other = await self._writer.do(functools.partial(self._record, job, event, now))
+        if not written:
+            raise OutputError("the disk is full: the ledger has only the room left that was kept for what is under way", FULL_REMEDY)
+        return other
 
-    def _record(self, job: Job, event: Event, now: float, connection: sqlite3.Connection) -> str | None:
+    def _record(self, job: Job, event: Event, now: float, connection: sqlite3.Connection) -> tuple[bool, str | None]:
+        """Whether it was written, since no submit is begun on a disk that is full; and the other row with the request that was accepted."""
+        if isinstance(event, Claimed):
+            if self._reserve is not None and self._reserve.is_used:
+                return False, None
+            state = connection.execute(self._sql["select_state"], (job.seq,)).fetchone()
+            if state is None or state[0] != State.PLANNED:  # an index that is damaged may bring a row that is not what it seems
+                raise LedgerError(f"row {job.row_id} was to be submitted, but is {state[0] if state else 'not there'}", SALVAGE_REMEDY)
         connection.execute(self._sql["update_job"], job_values(job))
         connection.execute(self._sql["insert_event"], (job.seq, now, *event_values(event)))
         if not isinstance(event, Accepted):
-            return None
+            return True, None
         other = connection.execute(self._sql["select_other_of_request"], (job.request_id, job.seq)).fetchone()
-        return None if other is None else str(other[0])
+        return True, None if other is None else str(other[0])
 
     async def shared_requests(self) -> Mapping[str, Sequence[str]]:
         """See the port."""
@@ -143,9 +174,18 @@ class SqliteLedger:
         await self._writer.do(lambda connection: connection.executemany(self._sql["add_requests"], rows).close())
 
     async def begin_run(self, now: float, pid: int, host: str) -> int:
-        """Note that a process begins to run the batch; returns the run's number."""
-        run = await self._writer.do(lambda connection: connection.execute(self._sql["begin_run"], (now, pid, host)).lastrowid)
-        return run or 0
+        """Note that a process begins to run the batch; returns the run's number. Raises `OutputError` where the disk has no room at all."""
+        if self._reserve is not None:
+            self._reserve.hold()
+
+        def work(connection: sqlite3.Connection) -> int:
+            run = connection.execute(self._sql["begin_run"], (now, pid, host)).lastrowid
+            if connection.execute("PRAGMA journal_mode").fetchone()[0] == "wal":
+                connection.execute(self._sql["put_meta"], (WAL_NEEDED, "true"))
+                self._checkpoint_due = True
+            return run or 0
+
+        return await self._writer.do(work)
 
     async def end_run(self, run: int, now: float, exit_reason: str) -> None:
         """Note how a run ended."""
@@ -158,19 +198,52 @@ class SqliteLedger:
 
     async def aclose(self) -> None:
         """See the port."""
+        with contextlib.suppress(LedgerError):  # it may have failed before: then the lock says that it was closed
+            if not self._is_closed:
+                await self._writer.do(lambda connection: connection.execute(self._sql["forget_fact"], (WAL_NEEDED,)).close())
+        self._is_closed = True
         await self._writer.aclose()
+        if self._reserve is not None:
+            self._reserve.let_go()
 
-    def _after_commit(self, connection: sqlite3.Connection) -> None:
-        """The first commit makes the log beside the ledger. SQLite syncs its name, but does not mind where that fails."""
-        if self._unsynced is not None:
+    def _committed(self, connection: sqlite3.Connection) -> None:
+        if self._unsynced is not None:  # the first commit makes the log beside the ledger: SQLite syncs its name, but does not mind where that fails
             sync_folder(self._unsynced)
             self._unsynced = None
         self._read_tallies(connection)
+        if self._checkpoint_due:
+            self._checkpoint_due = False
+            connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+
+    def _needs_wal(self, connection: sqlite3.Connection) -> bool:
+        return connection.execute(self._sql["select_fact"], (WAL_NEEDED,)).fetchone() is not None
 
     def _read_tallies(self, connection: sqlite3.Connection) -> None:
         rows = connection.execute(self._sql["select_tallies"]).fetchall()
-        self._counts = {State(row[0]): row[1] for row in rows}
+        try:
+            self._counts = {State(row[0]): row[1] for row in rows}
+        except ValueError as error:
+            raise LedgerError(f"the ledger is damaged: {error}", SALVAGE_REMEDY) from error
         self.spent_usd = sum(row[2] for row in rows)
+
+
+def _has_wal(path: Path) -> bool:
+    try:
+        return os.path.getsize(f"{path}-wal") > 0  # noqa: PTH202 - a name beside, not a path of its own
+    except OSError:
+        return False
+
+
+def _check_sound(connection: sqlite3.Connection, path: Path | None) -> None:
+    """Raises `LedgerError` for a ledger that is damaged, before anything is spent on its word. 0.3 s for 100,000 rows."""
+    found = [str(row[0]) for row in connection.execute("PRAGMA integrity_check(3)")]
+    if found != ["ok"]:
+        raise LedgerError(f"{path}: the ledger is damaged: {'; '.join(found)}", SALVAGE_REMEDY)
+    sql = statements()
+    tallied = {row[0]: row[1] for row in connection.execute(sql["select_tallies"]) if row[1]}
+    counted = {row[0]: row[1] for row in connection.execute(sql["select_row_tallies"])}
+    if tallied != counted:
+        raise LedgerError(f"{path}: the ledger is damaged: its tallies say {tallied}, its rows {counted}", SALVAGE_REMEDY)
 
 
 def _open(path: Path | None) -> sqlite3.Connection:

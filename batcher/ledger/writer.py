@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from batcher.errors import BatcherError, LedgerError
+from batcher.ledger.faults import is_full, ledger_error
 
 T = TypeVar("T")
-DAMAGE_REMEDY = "Nothing more is submitted. If the disk is full, make room and resume; keep the ledger, it holds the ids of what was paid for."
+AfterCommit = Callable[[sqlite3.Connection], None]
+MakeRoom = Callable[[], bool]
 
 BATCH_MAX = 1024
 """The most tasks in one transaction: bounds how long the first of them waits."""
@@ -43,11 +45,15 @@ class Writer(Protocol):
 
 
 class _Transactions:
-    """A connection. After the first error of the database everything fails: what cannot be written down must not be done."""
+    """A connection. After the first error of the database everything fails: what cannot be written down must not be done.
 
-    def __init__(self, connection: sqlite3.Connection, after_commit: Callable[[sqlite3.Connection], None]) -> None:
+    Only a disk that is full is given another try, once, where `make_room` finds some: what it says may be the id of something that was paid for.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, after_commit: AfterCommit, make_room: MakeRoom) -> None:
         self.connection = connection
         self._after_commit = after_commit
+        self._make_room = make_room
         self.broken: LedgerError | None = None
 
     def run(self, works: Sequence[Callable[[sqlite3.Connection], Any]], *, alone: bool) -> list[Any]:
@@ -63,7 +69,9 @@ class _Transactions:
             undone = self._roll_back()
             if alone and undone and isinstance(error, BatcherError):
                 raise
-            self.broken = LedgerError(f"the ledger cannot be written: {error}", DAMAGE_REMEDY)
+            if undone and not alone and is_full(error) and self._make_room():  # what stands alone may have read what cannot be read again
+                return self.run(works, alone=alone)
+            self.broken = error if isinstance(error, LedgerError) else ledger_error(error, "written")
             raise self.broken from error
         return results
 
@@ -79,8 +87,8 @@ class _Transactions:
 class InlineWriter:
     """Does the work where it is asked for; `after_commit` is called after each transaction."""
 
-    def __init__(self, connection: sqlite3.Connection, after_commit: Callable[[sqlite3.Connection], None]) -> None:
-        self._transactions = _Transactions(connection, after_commit)
+    def __init__(self, connection: sqlite3.Connection, after_commit: AfterCommit, make_room: MakeRoom = lambda: False) -> None:
+        self._transactions = _Transactions(connection, after_commit, make_room)
 
     async def do(self, work: Callable[[sqlite3.Connection], T], *, alone: bool = False) -> T:
         """See `Writer`."""
@@ -95,8 +103,8 @@ class InlineWriter:
 class ThreadWriter:
     """Owns the connection in a thread; `after_commit` is called there after each transaction, before anybody is told of it."""
 
-    def __init__(self, connection: sqlite3.Connection, after_commit: Callable[[sqlite3.Connection], None]) -> None:
-        self._transactions = _Transactions(connection, after_commit)
+    def __init__(self, connection: sqlite3.Connection, after_commit: AfterCommit, make_room: MakeRoom = lambda: False) -> None:
+        self._transactions = _Transactions(connection, after_commit, make_room)
         self._tasks: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="ledger", daemon=True)

@@ -15,6 +15,7 @@ from batcher.model import Artifact, FailureKind, Job, ProviderFacts, State
 from batcher.retry import (
     BATCH_WIDE,
     DOUBT_REMEDY,
+    GONE_READS,
     RETRY_AFTER_MAX_S,
     TROUBLE,
     backoff_s,

@@ -44,6 +44,9 @@ SET state = ?, attempts = ?, refusals = ?, fetches = ?, request_id = ?, queued =
     cancel = ?, cancel_refused = ?, polls = ?, poll_failures = ?
 WHERE seq = ?
 
+-- name: select_state
+SELECT state FROM jobs WHERE seq = ?
+
 -- name: insert_event
 INSERT INTO events (seq, at, name, detail) VALUES (?, ?, ?, ?)
 
@@ -130,7 +133,13 @@ SELECT id, started_at, ended_at, exit_reason, pid, host FROM runs ORDER BY id
 INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value
 
 -- name: select_meta
-SELECT key, value FROM meta
+SELECT key, value FROM meta WHERE key <> 'wal_needed'
+
+-- name: select_fact
+SELECT value FROM meta WHERE key = ?
+
+-- name: forget_fact
+DELETE FROM meta WHERE key = ?
 
 -- name: select_row_of_request
 SELECT s.row_id FROM jobs AS j JOIN specs AS s USING (seq) WHERE j.request_id = ? AND j.state <> 'in_doubt' LIMIT 1
@@ -152,6 +161,23 @@ WITH files AS (
 shared AS (SELECT sha256, count(*) AS n FROM files GROUP BY sha256 HAVING n > 1 ORDER BY n DESC, min(position) LIMIT :limit),
 numbered AS (SELECT f.seq, f.sha256, s.n, row_number() OVER (PARTITION BY f.sha256 ORDER BY f.position) AS nth FROM shared AS s JOIN files AS f USING (sha256))
 SELECT sha256, n, row_id FROM numbered JOIN specs USING (seq) WHERE nth <= :examples ORDER BY n DESC, sha256, nth
+
+-- name: select_row_tallies
+SELECT state, count(*), sum(earlier_cost_usd + coalesce(cost_usd, 0)) FROM jobs WHERE listed GROUP BY state
+
+-- name: select_bare
+SELECT s.row_id FROM jobs AS j JOIN specs AS s USING (seq)
+WHERE j.listed AND (j.state = 'done' AND j.artifacts IS NULL OR j.state IN ('submitted', 'produced', 'done') AND j.request_id IS NULL) LIMIT 20
+
+-- name: select_unexplained
+WITH told AS (
+    SELECT seq, json_extract(detail, '$.request_id') AS request_id, max(id) FROM events WHERE name IN ('Accepted', 'Adopt') GROUP BY seq
+)
+SELECT s.row_id FROM jobs AS j JOIN specs AS s USING (seq) LEFT JOIN told USING (seq)
+WHERE j.request_id IS NOT NULL AND j.request_id IS NOT told.request_id LIMIT 20
+
+-- name: select_saved
+SELECT seq, artifacts FROM jobs WHERE artifacts IS NOT NULL AND seq > ? ORDER BY seq LIMIT ?
 
 -- name: select_events
 SELECT at, name, detail FROM events WHERE seq = ? ORDER BY id

@@ -116,7 +116,7 @@ def test_what_is_not_a_database_is_refused_by_both(tmp_path: Path, content: byte
         LedgerReader(path)
     with pytest.raises(LedgerError, match="cannot be opened") as caught:
         SqliteLedger(path)
-    assert "keep it" in caught.value.remedy
+    assert "--salvage" in caught.value.remedy
     assert path.read_bytes() == content
 
 
