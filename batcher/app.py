@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from batcher.clock import LoopClock
 from batcher.config import Environment
+from batcher.crashpoints import reach
 from batcher.discovery import Definitions
 from batcher.downloads import DownloadLimits, HttpFetcher
 from batcher.engine import Engine
@@ -29,10 +30,10 @@ from batcher.manifest.problems import problems_from
 from batcher.model import ExitReason, JobSpec, Mode, State, Where
 from batcher.observe import Observers, Pulse, SilentView, View, ViewObserver
 from batcher.plan import Planner
-from batcher.ports import Clock, Observer, PlanSummary
+from batcher.ports import Clock, Facts, Observer, PlanSummary
 from batcher.providers.http import proxy_for, proxy_hosts
 from batcher.providers.runcomfy import open_runcomfy
-from batcher.report import Report, write_report
+from batcher.report import Report, sweep, write_report
 from batcher.settings import RunSettings
 from batcher.simulator import Simulator, SimulatorError, SimulatorSettings
 from batcher.storage import LocalStorage
@@ -141,13 +142,18 @@ async def run_batch(
         notices = [check_place(options.out, reader, meta, take_over=options.take_over)]
         if manifest is not None:
             _refuse_another_batch(manifest, options.out, meta)
-        plan = await _plan(ledger, manifest, stopper) if manifest is not None else None
         settings = choose_settings(manifest.head.run if manifest is not None else meta.get("run", {}), options.overrides)
-        service = _choose_service(options, environment, meta, reader)
         name = manifest.name if manifest is not None else meta.get("name", options.out.name)
-        await ledger.put_meta({"name": name, "run": settings.model_dump(), **service.facts()})
+
+        def facts(counts: Mapping[State, int]) -> Mapping[str, object]:
+            return {"name": name, "run": settings.model_dump(), **_choose_service(options, environment, meta, counts).facts()}
+
+        plan = await _plan(ledger, manifest, stopper, facts) if manifest is not None else None
         if plan is not None:
             on_plan(plan)
+        else:
+            await ledger.put_meta(facts(reader.counts()))
+        service = _choose_service(options, environment, meta, reader.counts())
         if options.decide is not None:  # it may plan rows again
             await options.decide(ledger, reader, clock, settings)
         if options.mode is Mode.RUN:
@@ -214,6 +220,7 @@ class _OpenBatch:
     async def _engine(self, observer: Observer) -> AsyncIterator[Engine]:
         storage = LocalStorage(self.options.out)
         storage.sweep()
+        sweep(self.options.out)
         settings = self.settings
         async with AsyncExitStack() as stack:
             base = self.service.name
@@ -279,7 +286,7 @@ async def preview(opener: Opener, out: Path | None) -> tuple[Manifest, PlanSumma
         await ledger.aclose()
 
 
-async def _plan(ledger: SqliteLedger, manifest: Manifest, stopper: Stopper, *, dry_run: bool = False) -> PlanSummary:
+async def _plan(ledger: SqliteLedger, manifest: Manifest, stopper: Stopper, facts: Facts | None = None, *, dry_run: bool = False) -> PlanSummary:
     planner = Planner(manifest, Definitions(), random.SystemRandom())
 
     def items() -> Iterator[JobSpec | Problem]:
@@ -288,7 +295,7 @@ async def _plan(ledger: SqliteLedger, manifest: Manifest, stopper: Stopper, *, d
                 raise InterruptedRunError(stopper.reason)
             yield item
 
-    return await ledger.plan(items(), dry_run=dry_run)
+    return await ledger.plan(items(), facts=facts, dry_run=dry_run)
 
 
 def _refuse_another_batch(manifest: Manifest, out: Path, meta: Mapping[str, Any]) -> None:
@@ -299,14 +306,14 @@ def _refuse_another_batch(manifest: Manifest, out: Path, meta: Mapping[str, Any]
         raise OutputError(f"{out} holds the batch {known!r}, not {manifest.name!r}", hint)
 
 
-def _choose_service(options: RunOptions, environment: Environment, meta: Mapping[str, Any], reader: LedgerReader) -> _Service:
+def _choose_service(options: RunOptions, environment: Environment, meta: Mapping[str, Any], counts: Mapping[State, int]) -> _Service:
     """The service to use. Raises `UsageError` where the folder belongs to another one, `TokenError` where there is no token for it."""
     known = meta.get("service")
     simulator = options.simulate
     if simulator is None and known == SIMULATOR and options.opener is None:
         simulator = SimulatorSettings.model_validate(meta.get("simulator") or {})
     wanted = SIMULATOR if simulator is not None else environment.api_base
-    paid = any(n for state, n in reader.counts().items() if state is not State.PLANNED)
+    paid = any(n for state, n in counts.items() if state is not State.PLANNED)
     if known is not None and known != wanted and paid:
         hint = (
             "Add --simulate, or choose another --out folder."
@@ -338,6 +345,7 @@ async def _show(view: View, ledger: SqliteLedger, clock: Clock) -> None:
     never = asyncio.Event()
     while True:
         view.show(pulse.take(ledger.counts(), ledger.spent_usd, clock.now()))
+        reach("view.shown")
         await clock.wait(never, view.interval_s)
 
 

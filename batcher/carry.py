@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 
 from batcher.course import Course
+from batcher.crashpoints import reach
 from batcher.errors import ApiError, ApiErrorKind, DownloadError, InputError, OutputError
 from batcher.events import Accepted, CancelAsked, Cancelled, Claimed, Died, Event, Lost, NotCancellable, Produced, Refused, Running, Saved
 from batcher.gate import SubmitGate
@@ -107,6 +108,7 @@ class Carrier:
         self.requests["submits"] += 1
         number = self._first.sent()
         self._gate.posting(job.seq)
+        reach("submit.send")
         try:
             request_id = await self._provider.submit(job.spec.model, self._encoded.pop(job.seq))
         except ApiError as refusal:
@@ -117,6 +119,7 @@ class Carrier:
         self._outage.answered()
         self._gate.answered()
         self._first.accepted()
+        reach("submit.answered")
         return Accepted(request_id)
 
     def _judge_submit(self, error: ApiError, number: int) -> Event:
@@ -147,6 +150,7 @@ class Carrier:
         try:
             self.requests["polls"] += 1
             status = await self._provider.status(request_id)
+            reach("poll.answered")
             self._outage.answered()
             match status.phase:
                 case RequestPhase.QUEUED:

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from batcher.crashpoints import reach
 from batcher.errors import LedgerError, OutputError
 from batcher.ledger import LEDGER, LedgerReader, Owner, Reserve, SqliteLedger, is_another, is_network, place_of
 from batcher.model import State
@@ -38,9 +39,11 @@ async def open_folder(out: Path, *, create: bool, take_over: bool = False) -> As
         make_folder(out)
     except OSError as error:
         raise OutputError(f"{out}: cannot be made: {error.strerror}", "Choose an --out folder that can be written.") from error
+    reach("folder.made")
     is_empty = False
     try:
         with Owner(out) as owner:
+            reach("folder.owned")
             ledger = SqliteLedger(path)
             try:
                 if ledger.lost_wal and not owner.found_closed and not take_over:

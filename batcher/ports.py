@@ -6,11 +6,11 @@ Each port has a real adapter and a fake one that ships beside it, and one contra
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 from batcher.errors import Problem
 from batcher.events import Event
@@ -155,11 +155,18 @@ class PlanSummary:
     """Of those that the manifest names: rows that make the very request of another one, and are paid for all the same."""
 
 
+Facts: TypeAlias = Callable[[Mapping[State, int]], Mapping[str, object]]
+"""What is to be kept about the batch, by name, once it is known how many rows are in each state. May raise `BatcherError`, and then nothing is."""
+
+
 class Ledger(Protocol):
     """The memory of a batch. Every method raises `LedgerError` and nothing else, and after the first one every later call raises it too."""
 
-    async def plan(self, items: Iterable[JobSpec | Problem], *, dry_run: bool = False) -> PlanSummary:
+    async def plan(self, items: Iterable[JobSpec | Problem], *, facts: Facts | None = None, dry_run: bool = False) -> PlanSummary:
         """Make the specs in `items` the rows of the batch, all or nothing; with `dry_run` nothing, but say what would change.
+
+        `facts` says what the batch is, given how many rows are in each state; it is kept in the same moment, or a crash could leave rows of which
+        nobody knows at which service they are to be made.
 
         A row that is there already keeps its history; one whose fingerprint changed is planned again; one that is no longer named is dropped, unless
         its request may still bring something. Raises `ManifestError` for every problem in `items`, and for two rows that would write the same

@@ -24,6 +24,7 @@ from typing import Final
 
 from aiofiles import threadpool
 
+from batcher.crashpoints import reach
 from batcher.errors import OutputError
 
 EARLIER: Final = "earlier"
@@ -121,15 +122,19 @@ class LocalStorage:
             if _is_file(target) and (digest := _sha256(target)) != _sha256(part):
                 self._keep(target, name, digest)
             part.replace(target)
+        reach("draft.renamed")
         with _mapped(folder):
             sync_folder(folder)
+        reach("draft.durable")
         return target.relative_to(self._root).as_posix()
 
     def _open_draft(self, stem: str) -> tuple[Path, BufferedWriter]:
         folder, _ = self._place(stem)
         path = folder / f".batcher-{self._owner}-{secrets.token_hex(8)}.part"
         with _mapped(path):
-            return path, os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_LINK, 0o666), "wb")
+            file = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_LINK, 0o666), "wb")
+        reach("draft.opened")
+        return path, file
 
     def _place(self, name: str) -> tuple[Path, str]:
         """The folder of `name`, made if it is not there, and the last part of the name."""
@@ -170,6 +175,7 @@ class LocalStorage:
             if not os.path.lexists(kept):
                 target.replace(kept)
                 sync_folder(folder)
+                reach("earlier.renamed")
                 return
             if _is_file(kept) and _sha256(kept) == digest:
                 return
@@ -198,6 +204,7 @@ class LocalDraft:
         with _mapped(self._path):
             await self._file.write(chunk)
             await self._file.flush()
+        reach("draft.written")
 
     async def publish(self, name: str) -> str:
         """See `batcher.ports.Draft.publish`. Once begun it runs to its end, even if the caller is cancelled."""
@@ -223,6 +230,7 @@ class LocalDraft:
             with _mapped(self._path), self._raw as file:
                 file.flush()
                 _sync(file.fileno())
+            reach("draft.synced")
             return self._storage.publish(self._path, name)
         except BaseException:
             self._remove()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
 from collections.abc import Sequence
@@ -44,8 +45,9 @@ from batcher.cli.options import (
     simulator_of,
 )
 from batcher.cli.running import environment, run_and_report, until_signalled, wait_for
-from batcher.cli.speaking import complain, console_for, count_rows, plan_lines, summarise
+from batcher.cli.speaking import complain, confess, console_for, count_rows, plan_lines, summarise
 from batcher.cli.streams import make_streams_patient
+from batcher.crashpoints import VARIABLE, arm
 from batcher.errors import BatcherError, UsageError
 from batcher.model import Mode, State
 from batcher.version import VERSION
@@ -371,9 +373,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")  # remarks on damaged EXIF data, which decoding does not need
     make_streams_patient()
     try:
+        arm(os.environ.get(VARIABLE, ""))
         app(args=list(arguments) if arguments is not None else None)
     except BatcherError as error:
         complain(error.message, error.remedy)
         sys.exit(error.exit_code)
+    except Exception as error:
+        confess(error)
+        sys.exit(BatcherError.exit_code)
     except SystemExit as error:
         sys.exit(USAGE_CODE if error.code == TYPER_USAGE_CODE else error.code)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +21,16 @@ def complain(message: str, remedy: str = "") -> None:
     console.print(f"{start}{harmless(message)}", markup=False, highlight=False, soft_wrap=True)
     if remedy:
         console.print(harmless(remedy), markup=False, highlight=False, soft_wrap=True)
+
+
+def confess(error: BaseException) -> None:
+    """Say that batcher itself is at fault: the traceback for those who mend it, and last what a person has to know."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    console = console_for(stderr=True)
+    console.print(harmless("".join(traceback.format_exception(error))), markup=False, highlight=False, soft_wrap=True, end="")
+    remedy = "Please report it, with the lines above. What was paid for is kept: `batcher resume DIR` goes on."
+    complain(f"stopped by a fault of its own ({type(error).__name__}: {error}).", remedy)
 
 
 def harmless(text: str) -> str:

@@ -34,12 +34,12 @@ _WORDS = {
     sqlite3.SQLITE_BUSY: ("another program holds it", "Close what has it open, then run the same command again."),
     sqlite3.SQLITE_LOCKED: ("another program holds it", "Close what has it open, then run the same command again."),
 }
-_OTHERWISE = "Nothing more is submitted. If the disk is full, make room and resume; keep the ledger, it holds the ids of what was paid for."
+KEEP_REMEDY = "Nothing more is submitted. If the disk is full, make room and resume; keep the ledger, it holds the ids of what was paid for."
 
 
 def ledger_error(error: BaseException, what: str, path: Path | None = None) -> LedgerError:
     """The error of ours for one of SQLite, or for anything else that went wrong while it was at work. `what` could not be done."""
-    words, remedy = _WORDS.get(_primary_code(error), ("", _OTHERWISE))
+    words, remedy = _WORDS.get(_primary_code(error), ("", KEEP_REMEDY))
     place = f"{path}: " if path is not None else ""
     return LedgerError(f"{place}the ledger cannot be {what}: {f'{words} ({error})' if words else error}", remedy)
 

@@ -14,6 +14,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from batcher.crashpoints import reach
 from batcher.errors import LedgerError, OutputError, Problem
 from batcher.events import Accepted, Claimed, Event
 from batcher.ledger.codec import event_values, job_from, job_values
@@ -24,7 +25,7 @@ from batcher.ledger.reserve import Reserve
 from batcher.ledger.statements import APPLICATION_ID, migrations, statements
 from batcher.ledger.writer import InlineWriter, ThreadWriter, Writer
 from batcher.model import Job, JobSpec, Lane, Mode, State
-from batcher.ports import PlanSummary
+from batcher.ports import Facts, PlanSummary
 from batcher.storage import sync_folder
 
 WAL_NEEDED = "wal_needed"
@@ -75,17 +76,20 @@ class SqliteLedger:
         make_room = self._reserve.use if self._reserve is not None else lambda: False
         self._writer: Writer = (ThreadWriter if threaded else InlineWriter)(connection, self._committed, make_room)
 
-    async def plan(self, items: Iterable[JobSpec | Problem], *, dry_run: bool = False) -> PlanSummary:
+    async def plan(self, items: Iterable[JobSpec | Problem], *, facts: Facts | None = None, dry_run: bool = False) -> PlanSummary:
         """See the port."""
 
         def work(connection: sqlite3.Connection) -> PlanSummary:
             summary = PlanWriter(connection).plan(items)
             if dry_run:
                 raise _DryRunDoneError(summary)
+            if facts is not None:
+                counts = {State(state): rows for state, rows, _ in connection.execute(self._sql["select_tallies"])}
+                self._put_meta(facts(counts), connection)
             return summary
 
         try:
-            return await self._writer.do(work, alone=True)
+            return await self._writer.do(work, name="" if dry_run else "plan", alone=True)
         except _DryRunDoneError as done:
             return done.summary
 
@@ -125,10 +129,11 @@ class SqliteLedger:
 
     async def record(self, job: Job, event: Event, now: float) -> str | None:
         """See the port."""
-        written, other = await self._writer.do(functools.partial(self._record, job, event, now))
+        written, other = await self._writer.do(functools.partial(self._record, job, event, now), name=type(event).__name__)
         if not written:
             raise OutputError("the disk is full: the ledger has only the room left that was kept for what is under way", FULL_REMEDY)
         return other
+
 
     def _record(self, job: Job, event: Event, now: float, connection: sqlite3.Connection) -> tuple[bool, str | None]:
         """Whether it was written, since no submit is begun on a disk that is full; and the other row with the request that was accepted."""
@@ -166,12 +171,12 @@ class SqliteLedger:
             connection.execute(self._sql["forget_refused_cancels"])
             return connection.execute(f"{self._sql['select_jobs']} {self._sql['where_submitting']}").fetchall()
 
-        return [job_from(row) for row in await self._writer.do(work)]
+        return [job_from(row) for row in await self._writer.do(work, name="recover")]
 
     async def add_requests(self, counts: Mapping[str, int]) -> None:
         """See the port."""
         rows = [(kind, n) for kind, n in counts.items() if n]
-        await self._writer.do(lambda connection: connection.executemany(self._sql["add_requests"], rows).close())
+        await self._writer.do(lambda connection: connection.executemany(self._sql["add_requests"], rows).close(), name="add_requests")
 
     async def begin_run(self, now: float, pid: int, host: str) -> int:
         """Note that a process begins to run the batch; returns the run's number. Raises `OutputError` where the disk has no room at all."""
@@ -185,16 +190,19 @@ class SqliteLedger:
                 self._checkpoint_due = True
             return run or 0
 
-        return await self._writer.do(work)
+        return await self._writer.do(work, name="begin_run")
 
     async def end_run(self, run: int, now: float, exit_reason: str) -> None:
         """Note how a run ended."""
-        await self._writer.do(lambda connection: connection.execute(self._sql["end_run"], (now, exit_reason, run)).close())
+        await self._writer.do(lambda connection: connection.execute(self._sql["end_run"], (now, exit_reason, run)).close(), name="end_run")
 
     async def put_meta(self, values: Mapping[str, object]) -> None:
         """Keep facts about the batch, each as JSON under its name."""
+        await self._writer.do(functools.partial(self._put_meta, values), name="put_meta")
+
+    def _put_meta(self, values: Mapping[str, object], connection: sqlite3.Connection) -> None:
         rows = [(key, json.dumps(value, ensure_ascii=False)) for key, value in values.items()]
-        await self._writer.do(lambda connection: connection.executemany(self._sql["put_meta"], rows).close())
+        connection.executemany(self._sql["put_meta"], rows).close()
 
     async def aclose(self) -> None:
         """See the port."""
@@ -257,6 +265,7 @@ def _open(path: Path | None) -> sqlite3.Connection:
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA fullfsync = 1")
         connection.execute("PRAGMA foreign_keys = ON")
+        reach("ledger.opened")
         _migrate(connection, path)
     except BaseException:
         connection.close()
@@ -278,5 +287,6 @@ def _migrate(connection: sqlite3.Connection, path: Path | None) -> None:
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     for number, script in enumerate(migrations()[version:], start=version + 1):
         connection.executescript(f"BEGIN IMMEDIATE; {script}; PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {number}; COMMIT;")
+        reach("ledger.migrated")
     if path is not None:
         path.chmod(0o600)  # prompts and request ids are the owner's affair

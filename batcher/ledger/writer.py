@@ -6,12 +6,13 @@ import asyncio
 import queue
 import sqlite3
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
+from batcher.crashpoints import reach
 from batcher.errors import BatcherError, LedgerError
-from batcher.ledger.faults import is_full, ledger_error
+from batcher.ledger.faults import KEEP_REMEDY, is_full, ledger_error
 
 T = TypeVar("T")
 AfterCommit = Callable[[sqlite3.Connection], None]
@@ -26,14 +27,15 @@ class _Task:
     work: Callable[[sqlite3.Connection], Any]
     loop: asyncio.AbstractEventLoop
     future: asyncio.Future[Any]
+    name: str
     alone: bool
 
 
 class Writer(Protocol):
     """Owns the ledger's connection and does everything that is done with it, in transactions."""
 
-    async def do(self, work: Callable[[sqlite3.Connection], T], *, alone: bool = False) -> T:
-        """Run `work`, and return its result once it is durable.
+    async def do(self, work: Callable[[sqlite3.Connection], T], *, name: str = "", alone: bool = False) -> T:
+        """Run `work`, and return its result once it is durable. `name` is what it writes, for the crash points; none where it only reads.
 
         With `alone` it has a transaction of its own, and an error of ours that it raises undoes that and nothing else.
         """
@@ -56,21 +58,26 @@ class _Transactions:
         self._make_room = make_room
         self.broken: LedgerError | None = None
 
-    def run(self, works: Sequence[Callable[[sqlite3.Connection], Any]], *, alone: bool) -> list[Any]:
-        """What each of `works` returned, once all is durable. Raises `LedgerError`, and what work that is `alone` raises of ours."""
+    def run(self, works: Sequence[Callable[[sqlite3.Connection], Any]], *, names: Sequence[str], alone: bool) -> list[Any]:
+        """What each of `works` returned, once all is durable; `names` says what each writes.
+
+        Raises `LedgerError`, and what work that is `alone` raises of ours.
+        """
         if self.broken is not None:
             raise self.broken
         try:
             self.connection.execute("BEGIN IMMEDIATE")
             results = [work(self.connection) for work in works]
+            _reach(names, "commit")
             self.connection.execute("COMMIT")
+            _reach(names, "committed")
             self._after_commit(self.connection)
         except BaseException as error:
             undone = self._roll_back()
             if alone and undone and isinstance(error, BatcherError):
                 raise
             if undone and not alone and is_full(error) and self._make_room():  # what stands alone may have read what cannot be read again
-                return self.run(works, alone=alone)
+                return self.run(works, names=names, alone=alone)
             self.broken = error if isinstance(error, LedgerError) else ledger_error(error, "written")
             raise self.broken from error
         return results
@@ -90,9 +97,9 @@ class InlineWriter:
     def __init__(self, connection: sqlite3.Connection, after_commit: AfterCommit, make_room: MakeRoom = lambda: False) -> None:
         self._transactions = _Transactions(connection, after_commit, make_room)
 
-    async def do(self, work: Callable[[sqlite3.Connection], T], *, alone: bool = False) -> T:
+    async def do(self, work: Callable[[sqlite3.Connection], T], *, name: str = "", alone: bool = False) -> T:
         """See `Writer`."""
-        result: T = self._transactions.run([work], alone=alone)[0]
+        result: T = self._transactions.run([work], names=[name], alone=alone)[0]
         return result
 
     async def aclose(self) -> None:
@@ -107,10 +114,11 @@ class ThreadWriter:
         self._transactions = _Transactions(connection, after_commit, make_room)
         self._tasks: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
         self._closed = False
+        self._death: LedgerError | None = None
         self._thread = threading.Thread(target=self._run, name="ledger", daemon=True)
         self._thread.start()
 
-    async def do(self, work: Callable[[sqlite3.Connection], T], *, alone: bool = False) -> T:
+    async def do(self, work: Callable[[sqlite3.Connection], T], *, name: str = "", alone: bool = False) -> T:
         """See `Writer`."""
         if self._transactions.broken is not None:
             raise self._transactions.broken
@@ -118,7 +126,10 @@ class ThreadWriter:
             raise LedgerError("the ledger is closed")
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
-        self._tasks.put(_Task(work, loop, future, alone))
+        self._tasks.put(_Task(work, loop, future, name, alone))
+        if self._death is not None:  # it came after the look above, and the thread may have left without this task
+            future.cancel()
+            raise self._death
         return await future
 
     async def aclose(self) -> None:
@@ -130,17 +141,32 @@ class ThreadWriter:
         await asyncio.to_thread(self._thread.join)
 
     def _run(self) -> None:
-        going = True
-        while going:
-            batch = [self._tasks.get()]
-            while batch[-1] is not None and len(batch) < BATCH_MAX:
-                try:
-                    batch.append(self._tasks.get_nowait())
-                except queue.Empty:
-                    break
-            going = batch[-1] is not None
-            self._do_batch([task for task in batch if task is not None])
-        self._transactions.connection.close()
+        batch: list[_Task | None] = [None]
+        try:
+            while True:
+                batch = [self._tasks.get(), *self._waiting(BATCH_MAX - 1)]
+                reach("writer.taken")
+                self._do_batch([task for task in batch if task is not None])
+                if None in batch:
+                    return
+        except BaseException as error:  # a bug: whoever waits for this thread would wait for ever
+            self._death = self._transactions.broken = LedgerError(f"the ledger's writer died: {error!r}", KEEP_REMEDY)
+            while left := [task for task in batch if task is not None]:
+                _answer(left, error=self._death)
+                batch = list(self._waiting(BATCH_MAX))
+        finally:
+            self._transactions.connection.close()
+
+    def _waiting(self, limit: int) -> Iterator[_Task | None]:
+        """What waits in the queue now, as far as the end of all work."""
+        for _ in range(limit):
+            try:
+                task = self._tasks.get_nowait()
+            except queue.Empty:
+                return
+            yield task
+            if task is None:
+                return
 
     def _do_batch(self, tasks: list[_Task]) -> None:
         group: list[_Task] = []
@@ -157,11 +183,17 @@ class ThreadWriter:
         if not tasks:
             return
         try:
-            results = self._transactions.run([task.work for task in tasks], alone=tasks[0].alone)
+            results = self._transactions.run([task.work for task in tasks], names=[task.name for task in tasks], alone=tasks[0].alone)
         except BaseException as error:
             _answer(tasks, error=error)
         else:
             _answer(tasks, results=results)
+
+
+def _reach(names: Sequence[str], moment: str) -> None:
+    for name in names:
+        if name:
+            reach(name, moment)
 
 
 def _answer(tasks: list[_Task], results: list[Any] | None = None, error: BaseException | None = None) -> None:

@@ -2,6 +2,6 @@
 
 from batcher.report.models import FILES, Report, ResultRow
 from batcher.report.rows import result_row
-from batcher.report.writing import write_report
+from batcher.report.writing import sweep, write_report
 
-__all__ = ["FILES", "Report", "ResultRow", "result_row", "write_report"]
+__all__ = ["FILES", "Report", "ResultRow", "result_row", "sweep", "write_report"]

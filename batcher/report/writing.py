@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
+from batcher.crashpoints import reach
 from batcher.errors import LedgerError, OutputError
 from batcher.model import ExitReason, Job, Run, State
 from batcher.ports import LedgerView
@@ -104,6 +105,14 @@ def write_report(folder: Path, reader: LedgerView, now: float) -> Report:
     return report
 
 
+def sweep(folder: Path) -> None:
+    """Remove what processes that died left half-written. Only for who owns the folder; a report that is being written beside it would fail."""
+    for name in FILES.values():
+        for draft in folder.glob(f".{name}.{'[0-9a-f]' * 8}.part"):
+            with suppress(OSError):
+                draft.unlink(missing_ok=True)
+
+
 def spread(durations: Sequence[float]) -> Spread:
     """Median, 95th percentile (nearest rank) and maximum of at least one duration."""
     ordered = sorted(durations)
@@ -164,8 +173,11 @@ def _replacing(path: Path) -> Iterator[IO[str]]:
         with draft.open("x", encoding="utf-8", newline="\n") as file:
             yield file
             file.flush()
+            reach(path.stem, "written")
             os.fsync(file.fileno())
+        reach(path.stem, "synced")
         draft.replace(path)
+        reach(path.stem, "renamed")
     except OSError as error:
         raise OutputError(
             f"{path}: cannot be written: {error.strerror or error}", "The ledger is whole: `batcher report DIR` writes it again."

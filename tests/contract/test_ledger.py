@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import errno
 import random
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
 
-from batcher.errors import InputError, LedgerError, ManifestError, Problem
+from batcher.errors import InputError, LedgerError, ManifestError, Problem, UsageError
 from batcher.events import (
     Accepted,
     Broken,
@@ -56,6 +56,27 @@ async def problems_of(book: Book, *items: JobSpec | Problem) -> list[Problem]:
 
 
 # ── planning ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.fault("X1")
+async def test_what_the_batch_is_is_kept_in_the_moment_in_which_its_rows_are(book: Book) -> None:
+    seen: list[Mapping[State, int]] = []
+
+    def facts(counts: Mapping[State, int]) -> Mapping[str, object]:
+        seen.append(counts)
+        return {"name": "shop", "service": "simulator"}
+
+    def refuse(counts: Mapping[State, int]) -> Mapping[str, object]:
+        raise UsageError("another service")
+
+    with pytest.raises(UsageError):
+        await book.ledger.plan([make_spec("a")], facts=refuse)
+    assert await book.rows() == [], "neither rows nor facts"
+    await book.ledger.plan([make_spec("a"), make_spec("b")], facts=facts)
+    assert seen[0][State.PLANNED] == 2
+    if book.path is not None:
+        with LedgerReader(book.path) as reader:
+            assert reader.meta() == {"name": "shop", "service": "simulator"}
 
 
 async def test_a_new_plan_makes_every_row_planned_in_its_order(book: Book) -> None:

@@ -16,7 +16,7 @@ from batcher.events import Accepted, Cancelled, Claimed, Died, Lost, Produced, R
 from batcher.ledger import LedgerReader
 from batcher.model import Artifact, ExitReason, Failure, FailureKind, InputFile, Job, State
 from batcher.report import FILES, Report, ResultRow, result_row, write_report
-from batcher.report.writing import EXAMPLES, spread
+from batcher.report.writing import EXAMPLES, spread, sweep
 from tests.support.engine_world import make_spec
 from tests.support.ledgers import FILE, NO, NOW, TO_STATE, Book
 
@@ -265,3 +265,13 @@ def test_a_spread_is_that_of_nearest_ranks(durations: list[float]) -> None:
 def test_ranks(n: int, p50: int, p95: int) -> None:
     found = spread([float(value) for value in range(n, 0, -1)])
     assert (found.p50, found.p95, found.max) == (p50, p95, n)
+
+
+@pytest.mark.fault("X1")
+def test_what_a_killed_process_left_half_written_is_swept(tmp_path: Path) -> None:
+    left = [tmp_path / ".results.jsonl.0a1b2c3d.part", tmp_path / ".report.json.ffffffff.part"]
+    kept = [tmp_path / "report.json", tmp_path / ".report.json.mine.part", tmp_path / "notes.part"]
+    for path in (*left, *kept):
+        path.write_text("x")
+    sweep(tmp_path)
+    assert sorted(tmp_path.iterdir()) == sorted(kept)

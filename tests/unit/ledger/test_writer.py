@@ -253,14 +253,22 @@ async def test_who_comes_while_it_closes_is_told_and_does_not_wait_for_ever(note
     await asyncio.gather(first, closing)
 
 
-async def test_a_thread_that_died_is_noticed_by_the_next_who_comes(notes: Notes, monkeypatch: pytest.MonkeyPatch) -> None:
-    died: list[object] = []
-    monkeypatch.setattr(threading, "excepthook", died.append)
+@pytest.mark.fault("A12")
+async def test_everybody_who_waits_for_a_thread_that_dies_hears_of_it(notes: Notes, monkeypatch: pytest.MonkeyPatch) -> None:
     writer = ThreadWriter(notes.connection, notes.committed)
-    writer._tasks.put(object())  # type: ignore[arg-type]
-    await asyncio.to_thread(writer._thread.join, 10)
-    assert len(died) == 1
-    with pytest.raises(LedgerError, match="closed"):
-        await asyncio.wait_for(writer.do(count), 10)
-    await writer.aclose()
-    notes.connection.close()
+    hold, first = await held(writer)
+    tasks = [asyncio.create_task(writer.do(add(n))) for n in range(3)]
+    await asyncio.sleep(0)
+
+    def die(point: str, moment: str = "") -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr("batcher.ledger.writer.reach", die)
+    hold.let_go.set()
+    await first
+    outcomes = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 30)
+    assert [str(outcome).splitlines()[0] for outcome in outcomes] == ["the ledger's writer died: RuntimeError('a bug')"] * 3
+    with pytest.raises(LedgerError, match="the ledger's writer died"):
+        await writer.do(count)
+    await asyncio.wait_for(writer.aclose(), 30)
+    assert notes.commits == [0], "nothing was written after the last proper transaction"
