@@ -77,9 +77,9 @@ class Front:
         """The account as it stands."""
         return bill_of(self._service, self._traffic)
 
-    def request_records(self) -> list[dict[str, Any]]:
-        """Every accepted submission, oldest first."""
-        return request_records(self._service)
+    def request_records(self, after: int = 0) -> list[dict[str, Any]]:
+        """Every accepted submission but the first `after`, oldest first."""
+        return request_records(self._service, after)
 
     def _route(self, call: Call, act: Act) -> Handler:
         async def handle(request: web.Request) -> web.StreamResponse:
@@ -195,7 +195,8 @@ class Front:
         return web.json_response(asdict(self.bill()))
 
     async def _show_requests(self, request: web.Request) -> web.StreamResponse:
-        return web.json_response(self.request_records())
+        after = request.query.get("after", "")
+        return web.json_response(self.request_records(int(after[:9]) if after.isascii() and after.isdecimal() else 0))
 
     def _found(self, request: web.Request) -> Submission:
         return self._service.find(self._owner(request), request.match_info["request_id"])

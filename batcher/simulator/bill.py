@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from batcher.simulator.faults import Call
@@ -81,9 +82,9 @@ def bill_of(service: Service, traffic: Traffic) -> Bill:
     )
 
 
-def request_records(service: Service) -> list[dict[str, Any]]:
-    """Every accepted submission with its state and its times, oldest first; times are seconds since the epoch."""
-    return [_record(service, submission) for submission in service.submissions]
+def request_records(service: Service, after: int = 0) -> list[dict[str, Any]]:
+    """Every accepted submission but the first `after`, with its state and its times, oldest first; times are seconds since the epoch."""
+    return [_record(service, submission) for submission in islice(service.submissions, after, None)]
 
 
 def _record(service: Service, submission: Submission) -> dict[str, Any]:

@@ -56,8 +56,15 @@ class Service:
         return {"RUNCOMFY_MODEL_API_BASE": self.base, "RUNCOMFY_TOKEN": "canary-5c1e77"}
 
     def bill(self) -> dict[str, Any]:
-        with urllib.request.urlopen(self.base.removesuffix("/v1") + "/_simulator/bill", timeout=10) as answer:
-            return dict(json.load(answer))
+        return dict(self._ask("bill"))
+
+    def requests(self, after: int = 0) -> list[dict[str, Any]]:
+        """Every accepted submission but the first `after`, oldest first."""
+        return list(self._ask(f"requests?after={after}"))
+
+    def _ask(self, path: str) -> Any:
+        with urllib.request.urlopen(f"{self.base.removesuffix('/v1')}/_simulator/{path}", timeout=PATIENCE_S) as answer:
+            return json.load(answer)
 
 
 @contextmanager
