@@ -20,7 +20,7 @@ from batcher.crashpoints import reach
 from batcher.discovery import Definitions
 from batcher.downloads import DownloadLimits, HttpFetcher
 from batcher.engine import Engine
-from batcher.errors import BatcherError, InterruptedRunError, LedgerError, OutputError, Problem, UsageError
+from batcher.errors import BatcherError, InputError, InterruptedRunError, LedgerError, OutputError, Problem, UsageError
 from batcher.folder import LEDGER, SIMULATOR_STATE, check_place, check_room, open_folder, place_facts
 from batcher.hosts import TrustedHosts, open_download_session
 from batcher.inputs import DataUriBodies
@@ -142,6 +142,8 @@ async def run_batch(
         notices = [check_place(options.out, reader, meta, take_over=options.take_over)]
         if manifest is not None:
             _refuse_another_batch(manifest, options.out, meta)
+        elif not meta:
+            raise InputError(f"{options.out}: no batch was planned here: its first run ended too early", "Run the manifest again.")
         settings = choose_settings(manifest.head.run if manifest is not None else meta.get("run", {}), options.overrides)
         name = manifest.name if manifest is not None else meta.get("name", options.out.name)
 

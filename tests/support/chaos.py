@@ -18,7 +18,7 @@ from typing import Any
 
 from batcher import crashpoints
 from tests.support.command import PATIENCE_S, REPOSITORY, Service, environment, service, start
-from tests.support.evidence import Evidence, Figures, glance, objections, read_files, read_ledger, submission_of
+from tests.support.evidence import Evidence, Figures, Submission, glance, objections, read_files, read_ledger, submission_of
 
 POSTS_IN_FLIGHT = 3
 RUN = {
@@ -86,7 +86,7 @@ class Lab:
     def run(self, *argv: object, crash: str = "", kill_after_s: float | None = None) -> Ending:
         """One process, forked."""
         said = self.home / "said.txt"
-        said.unlink(missing_ok=True)
+        said.write_text("", "utf-8")
         request = {
             "argv": list(map(str, argv)), "env": self._environment(crash), "cwd": str(self.home), "out": str(said), "err": str(said),
             "kill_after_s": kill_after_s, "patience_s": PATIENCE_S,
@@ -148,8 +148,8 @@ class Batch:
 
     def __post_init__(self) -> None:
         self.name = f"batch{self.lab.number()}"
-        self.out = self.lab.home / self.name
-        self.manifest = self.lab.home / f"{self.name}.json.yaml"
+        self.out = self.lab.home / f"out-{self.name}"
+        self.manifest = self.lab.home / f"{self.name}.yaml"
         self._owners: dict[str, str] = {}
         self._held_claims: set[tuple[str, int]] = set()
         self._submissions_before = self.lab.service.bill()["accepted"]
@@ -177,7 +177,7 @@ class Batch:
         found = glance(self.out)
         self._owners |= {body: row_id for row_id, _, body, _ in found}
         claims = {(row_id, claims) for row_id, state, _, claims in found if state == "submitting"}
-        if self.last.killed:
+        if self.last.killed or crash.endswith(":raise"):
             self.held.append({row_id for row_id, _ in claims - self._held_claims})
             self._held_claims |= claims
         return self.last
@@ -191,8 +191,12 @@ class Batch:
     def states(self) -> Counter[str]:
         return Counter(state for _, state, _, _ in glance(self.out))
 
-    def submissions(self) -> list[Any]:
+    def submissions(self) -> list[Submission]:
         return [submission_of(record) for record in self.lab.service.requests(after=self._submissions_before)]
+
+    def owner(self, submission: Submission) -> str | None:
+        """The row that a submission was made for."""
+        return self._owners.get(submission.body_sha256)
 
     def evidence(self) -> Evidence:
         """What is left after the last process, which must have ended by itself."""

@@ -124,7 +124,7 @@ class Figures:
         self.lost += len(list(_lost(evidence)))
         self.damaged += len(list(_damaged(evidence)))
         self.held += sum(row.count("Lost") for row in rows)
-        self.held_accepted += sum(len(evidence.unrecorded(row.id)) + row.count("Adopt") for row in rows)
+        self.held_accepted += sum(min(len(evidence.unrecorded(row.id)), row.count("Lost")) + row.count("Adopt") for row in rows)
         self.held_by_one_kill_max = max([self.held_by_one_kill_max, *(len(rows) for rows in evidence.held)])
         self.hangs += evidence.hangs
 
