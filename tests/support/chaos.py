@@ -284,9 +284,10 @@ class Storm:
                 return
 
 
-def storms(lab: Lab, seed: int, kills: int, *, rows: int, may_lose_answers: bool = False) -> Figures:
-    """Batch after batch until there were so many kills. Raises `AssertionError` at the first that breaks a promise."""
-    rng, figures = random.Random(seed), Figures()
+def storms(lab: Lab, seed: int, kills: int, *, rows: int, may_lose_answers: bool = False, figures: Figures | None = None) -> Figures:
+    """Batch after batch until there were so many kills; adds to `figures`. Raises `AssertionError` at the first that breaks a promise."""
+    rng = random.Random(seed)
+    figures = Figures() if figures is None else figures
     while figures.kills < kills:
         names = [(f"row{n}", rng.choice(["a red boat", "a green door", "a tall tree"])) for n in range(rng.randint(1, rows))]
         batch = Batch(lab, names, may_lose_answers=may_lose_answers)
