@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import re
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
@@ -27,6 +28,7 @@ from batcher.retry import retry_after_s
 _WRITE_BYTES: Final = 256 * 1024
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _EXPIRED: Final = frozenset({401, 403, 404, 410})
+_PAGE: Final = re.compile(rb"\s*<(?:!doctype html|html|head|body)", re.IGNORECASE)
 _TRANSIENT: Final = frozenset({408, 425, 429})
 
 
@@ -208,7 +210,8 @@ def _check_kind(head: bytes, shown: str) -> None:
         return
     if len(head) < 16:
         raise _transient(f"{shown} brought only {len(head)} bytes.")
-    raise _unusable(f"{shown} is not an image, video or sound; it begins with: {printable(head.decode('utf-8', 'replace'))}")
+    fault = _transient if _PAGE.match(head) else _unusable  # a page comes from something on the way, which may be gone the next time
+    raise fault(f"{shown} is not an image, video or sound; it begins with: {printable(head.decode('utf-8', 'replace'))}")
 
 
 def _shown(url: URL) -> str:

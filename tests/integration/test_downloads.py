@@ -205,12 +205,16 @@ async def test_the_advice_when_to_come_back_is_passed_on(server, fetcher_of, hea
 
 
 @pytest.mark.parametrize(
-    ("body", "quote"),
-    [(sample.page("Please wait " * 80), "<!DOCTYPE html>"), (b'{"error": {"code": "not \x1b]0;ready"}}', '"error"'), (bytes(600), "")],
+    ("body", "quote", "kind"),
+    [
+        (sample.page("Please wait " * 80), "<!DOCTYPE html>", TRANSIENT),
+        (b'{"error": {"code": "not \x1b]0;ready"}}', '"error"', UNUSABLE),
+        (bytes(600), "", UNUSABLE),
+    ],
 )
 @pytest.mark.fault("E5")
-async def test_what_is_no_media_is_refused_and_quoted(server, fetcher_of, files, body, quote):
-    error = await fails(fetcher_of(), server.route("/file.png", answer(body, headers={"Content-Type": "image/png"})), UNUSABLE, "not an image")
+async def test_what_is_no_media_is_refused_and_quoted(server, fetcher_of, files, body, quote, kind):
+    error = await fails(fetcher_of(), server.route("/file.png", answer(body, headers={"Content-Type": "image/png"})), kind, "not an image")
     assert quote in error.message
     assert error.message.isprintable()
     assert len(error.message) < 400
@@ -220,7 +224,7 @@ async def test_what_is_no_media_is_refused_and_quoted(server, fetcher_of, files,
 @pytest.mark.fault("E4")
 async def test_an_endless_page_is_left_at_its_beginning_and_an_endless_file_at_the_limit(server, fetcher_of, files):
     fetcher = fetcher_of(max_bytes=300_000)
-    await fails(fetcher, server.route("/page", endless(sample.page() * 10)), UNUSABLE, "not an image")
+    await fails(fetcher, server.route("/page", endless(sample.page() * 10)), TRANSIENT, "not an image")
     await fails(fetcher, server.route("/film", endless(sample.mp4())), UNUSABLE, "larger than the limit of 300,000")
     assert files() == set()
 

@@ -135,6 +135,7 @@ async def test_what_never_comes_whole_fails_its_row_and_is_never_published(
 
 THEN_WHOLE = [
     marked("E1", "cut", unannounced(PNG[:2000])),
+    marked("E5", "a page of something on the way", answer(sample.page("sign in " * 99), headers={"Content-Type": "image/png"})),
     marked("E1", "shorter than announced", answer(PNG[:99], announced=len(PNG))),
     marked("E4", "nothing", answer(b"")),
     marked("E8", "503", answer(b"", 503, headers={"Retry-After": "0"})),
