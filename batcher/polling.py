@@ -76,7 +76,7 @@ def stuck_words(job: Job, now: float, watch: StuckWatch) -> str:
     where = {True: "in the queue of the service", False: "running at the service", None: "at the service"}[job.queued]
     others = f", and no other of this run took longer than {watch.longest_s:.0f} s" if watch.longest_s else ""
     settings = watch.settings
-    left_s = settings.job_timeout_s - age_s
+    left_s = settings.job_timeout_s - (now - (job.watched_since or now))
     fate = (
         "it is waited for (on_stuck: wait)"
         if settings.on_stuck == "wait"

@@ -11,6 +11,7 @@ import pytest
 from batcher.errors import InputError, LedgerError, ManifestError, Problem, UsageError
 from batcher.events import (
     Accepted,
+    Adopt,
     Broken,
     CancelAsked,
     Cancelled,
@@ -27,14 +28,15 @@ from batcher.events import (
     Resubmit,
     Retry,
     Running,
+    Saved,
     Unread,
 )
 from batcher.ledger import LedgerReader
-from batcher.lifecycle import moves
-from batcher.model import Artifact, CancelWish, Failure, FailureKind, InputFile, Job, JobSpec, Lane, Mode, State, Where
+from batcher.lifecycle import advance, moves
+from batcher.model import Artifact, CancelWish, Failure, FailureKind, InputFile, Job, JobSpec, Lane, Mode, SameFiles, State, Where
 from batcher.ports import PlanSummary
 from tests.support.engine_world import make_spec
-from tests.support.ledgers import FILE, NO, NOW, TO_STATE, Book, anonymous
+from tests.support.ledgers import FILE, NO, NOW, SETTINGS, TO_STATE, Book, anonymous
 
 UNDER_WAY = (State.SUBMITTING, State.IN_DOUBT, State.SUBMITTED, State.PRODUCED)
 
@@ -573,4 +575,75 @@ async def test_nothing_is_recorded_beside_a_log_whose_name_may_not_last(tmp_path
     for _ in range(2):
         with pytest.raises(LedgerError, match="Input/output error"):
             await book.plan(make_spec("a"))
+    await book.ledger.aclose()
+
+
+# ── one request id for two rows ───────────────────────────────────────────────────────────────────────────────────────
+
+
+async def record(book: Book, name: str, *events: Event) -> str | None:
+    """What the ledger says of the last of `events`."""
+    job, said = await book.row(name), None
+    for event in events:
+        job = advance(job, event, now=NOW, jitter=0.5, settings=SETTINGS)
+        said = await book.ledger.record(job, event, NOW)
+    return said
+
+
+@pytest.mark.fault("C16")
+async def test_an_acceptance_under_the_id_of_another_row_is_noticed(book: Book) -> None:
+    await book.plan(*(make_spec(name) for name in "abcd"))
+    assert await record(book, "a", Claimed(), Accepted("r1")) is None
+    assert await record(book, "b", Claimed(), Accepted("r2")) is None
+    assert await record(book, "b", Running(True)) is None
+    assert await record(book, "c", Claimed(), Accepted("r1")) == "a"
+    assert await book.ledger.shared_requests() == {"r1": ["a", "c"]}
+    await book.reopen()
+    assert await book.ledger.shared_requests() == {"r1": ["a", "c"]}
+    assert (await book.row("c")).request_id == "r1", "what came is kept, whosever it is"
+
+
+@pytest.mark.fault("C16")
+async def test_rows_in_doubt_and_rows_that_wait_share_no_request(book: Book) -> None:
+    await book.plan(*(make_spec(name) for name in "abc"))
+    for name in "abc":
+        await record(book, name, Claimed(), Accepted("r1"))
+    for name in "ab":
+        await record(book, name, Contested(NO))
+    assert await book.ledger.shared_requests() == {}
+    await record(book, "b", Adopt("r1"))
+    assert await book.ledger.shared_requests() == {"r1": ["b", "c"]}
+    await record(book, "c", Contested(NO))
+    assert await record(book, "a", Resubmit(), Claimed(), Accepted("r9")) is None
+    assert await book.ledger.shared_requests() == {}
+
+
+@pytest.mark.fault("C16")
+async def test_a_request_whose_rows_are_all_in_doubt_belongs_to_nobody_yet(tmp_path: Path) -> None:
+    book = Book(tmp_path / "ledger.db")
+    await book.plan(make_spec("a"), make_spec("b"))
+    for name in "ab":
+        await record(book, name, Claimed(), Accepted("r1"), Contested(NO))
+    with LedgerReader(tmp_path / "ledger.db") as reader:
+        assert reader.row_of_request("r1") is None
+        await record(book, "a", Adopt("r1"))
+        assert reader.row_of_request("r1") == "a"
+    await book.ledger.aclose()
+
+
+# ── rows with the same file ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.fault("X16")
+async def test_contents_that_several_rows_share_are_found_most_rows_first(tmp_path: Path) -> None:
+    book = Book(tmp_path / "ledger.db")
+    contents = {"a": "11", "b": "22", "c": "22", "d": "33", "e": "33", "f": "33", "g": "44"}
+    await book.plan(*(make_spec(name) for name in [*contents, "open", "gone"]))
+    for name, sha256 in {**contents, "gone": "11"}.items():
+        file = replace(FILE, sha256=sha256)
+        await book.move(name, (Claimed(), Accepted(f"r{name}"), Produced(("u",)), Saved((file, replace(file, path="results/x-2.png")), 1.0)))
+    await book.plan(*(make_spec(name) for name in [*contents, "open"]))
+    with LedgerReader(tmp_path / "ledger.db") as reader:
+        assert reader.same_files(20, 2) == [SameFiles("33", 3, ("d", "e")), SameFiles("22", 2, ("b", "c"))]
+        assert reader.same_files(1, 9) == [SameFiles("33", 3, ("d", "e", "f"))]
     await book.ledger.aclose()

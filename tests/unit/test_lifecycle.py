@@ -324,6 +324,8 @@ def test_only_denials_in_a_row_are_counted() -> None:
 
 def test_a_row_that_fails_while_a_cancel_is_asked_for_is_past_cancelling() -> None:
     assert after(JOBS[SUBMITTED], CancelAsked(CancelWish.WITHDRAW), Died(REASON)).cancel is None
+
+
 @pytest.mark.fault("G5")
 @pytest.mark.parametrize("event", [Running(False), Unread(REASON)])
 def test_time_that_only_a_clock_tells_of_stalls_nothing(event: Event) -> None:
@@ -593,3 +595,30 @@ def test_nothing_is_paid_for_twice_whatever_happens(choices: list[tuple[int, flo
 def test_waits_are_bounded(jitter: float, refusals: int, now: float) -> None:
     job = after(replace(JOBS[SUBMITTING], refusals=refusals), Refused(REASON, transient=True), now=now, jitter=jitter)
     assert job.state is FAILED or now <= job.not_before <= now + SETTINGS.backoff_ceiling_s
+
+
+# ── a request that two rows have ──────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.fault("C16")
+@pytest.mark.parametrize("state", [SUBMITTED, PRODUCED])
+def test_a_contested_row_rests_with_its_id_for_the_record(state: State) -> None:
+    before = replace(JOBS[state], not_before=NOW + 5, cancel=CancelWish.WITHDRAW, unpriced=1, cost_usd=0.5)
+    job = after(before, Contested(REASON))
+    assert (job.state, job.failure, job.ended_at, job.request_id) == (IN_DOUBT, REASON, NOW, "r1")
+    assert (job.outputs, job.cancel, job.not_before, job.unpriced, job.cost_usd) == ((), None, 0.0, 1, 0.5)
+
+
+@pytest.mark.fault("C16")
+@pytest.mark.parametrize("event", [Resubmit(), Abandon()])
+def test_a_row_that_is_settled_without_its_request_leaves_it_to_the_other(event: Event) -> None:
+    assert after(JOBS[SUBMITTED], Contested(REASON), event).request_id is None
+    assert after(JOBS[SUBMITTED], Contested(REASON), Adopt("r1")).request_id == "r1"
+
+
+@pytest.mark.fault("D1", "X11")
+@pytest.mark.parametrize("event", [Running(True), Unread(REASON)])
+def test_a_request_out_of_time_is_waited_for_where_the_policy_says_so(event: Event) -> None:
+    old = replace(JOBS[SUBMITTED], submitted_at=NOW - 1e6, watched_since=NOW - 1e6, poll_failures=1000)
+    assert after(old, event).state is FAILED
+    assert after(old, event, settings=RunSettings(on_stuck="wait")).state is SUBMITTED

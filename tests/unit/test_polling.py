@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from batcher.model import Job, State
-from batcher.polling import AGE_SHARE, SPREAD, wait_s
+from batcher.polling import AGE_SHARE, SPREAD, STUCK_SAMPLES, StuckWatch, stuck_words, wait_s
 from batcher.settings import RunSettings
 from tests.support.engine_world import make_spec
 
@@ -59,3 +60,66 @@ def test_an_answer_is_seen_at_most_about_an_eighth_late() -> None:
     settings = RunSettings(poll_floor_s=0.1, poll_ceiling_s=1e9)
     for age_s in (10.0, 100.0, 1000.0):
         assert wait_s(JOB, NOW + age_s, 0.5, settings) / age_s == pytest.approx(AGE_SHARE)
+
+
+# ── requests that are stuck ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+def watch_of(*durations_s: float, **settings: Any) -> StuckWatch:
+    watch = StuckWatch(RunSettings(**settings), NOW)
+    for seq, duration_s in enumerate(durations_s, start=100):
+        watch.ended(replace(JOB, seq=seq, submitted_at=NOW), NOW + duration_s)
+    return watch
+
+
+@pytest.mark.fault("D1", "X11")
+@pytest.mark.parametrize(
+    ("durations_s", "job_timeout_s", "after_s"),
+    [
+        ([], 7200.0, 1800.0),
+        ([10.0] * (STUCK_SAMPLES - 1), 7200.0, 1800.0),
+        ([10.0] * STUCK_SAMPLES, 7200.0, 300.0),
+        ([75.0, 10.0, 10.0, 10.0, 10.0], 7200.0, 300.0),
+        ([80.0, 10.0, 10.0, 10.0, 10.0], 7200.0, 320.0),
+        ([4000.0] * STUCK_SAMPLES, 7200.0, 7200.0),
+        ([10.0] * STUCK_SAMPLES, 60.0, 60.0),
+        ([], 60.0, 15.0),
+    ],
+)
+def test_from_when_on_a_request_is_called_stuck(durations_s: list[float], job_timeout_s: float, after_s: float) -> None:
+    watch = watch_of(*durations_s, job_timeout_s=job_timeout_s)
+    assert watch.after_s == pytest.approx(after_s)
+    assert not watch.running(JOB, NOW + after_s - 0.1)
+    assert watch.running(JOB, NOW + after_s + 0.1)
+
+
+@pytest.mark.fault("X11")
+def test_each_request_is_told_of_once() -> None:
+    watch = watch_of()
+    other = replace(JOB, seq=2)
+    assert [watch.running(JOB, NOW + 1e6), watch.running(JOB, NOW + 2e6), watch.running(other, NOW + 2e6)] == [True, False, True]
+    watch.ended(JOB, NOW + 3e6)
+    assert watch.running(replace(JOB, submitted_at=NOW + 3e6), NOW + 1e8), "another request of the same row"
+
+
+def test_what_an_earlier_run_submitted_tells_nothing_of_how_long_a_request_takes() -> None:
+    watch = watch_of()
+    for _ in range(STUCK_SAMPLES):
+        watch.ended(replace(JOB, submitted_at=NOW - 0.1), NOW + 1e6)
+        watch.ended(replace(JOB, submitted_at=None), NOW + 1e6)
+    assert (watch.longest_s, watch.after_s) == (0.0, 1800.0)
+    assert not watch.running(replace(JOB, submitted_at=None), NOW + 1e9)
+
+
+@pytest.mark.fault("X11")
+def test_the_notice_says_which_since_when_and_what_becomes_of_it() -> None:
+    job = replace(JOB, queued=True, watched_since=NOW)
+    assert stuck_words(job, NOW + 400, watch_of(*[50.0] * 5)) == (
+        "Row a: its request r is in the queue of the service for 400 s, and no other of this run took longer than 50 s. "
+        "The rest goes on; it is given up in 6800 s, its id kept (job_timeout_s)."
+    )
+    assert stuck_words(replace(job, queued=False), NOW + 9000, watch_of(on_stuck="wait")) == (
+        "Row a: its request r is running at the service for 9000 s. The rest goes on; it is waited for (on_stuck: wait)."
+    )
+    assert "at the service for" in stuck_words(replace(job, queued=None), NOW + 9000, watch_of())
+    assert "given up in 0 s" in stuck_words(job, NOW + 9000, watch_of())
