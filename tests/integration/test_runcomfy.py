@@ -9,7 +9,7 @@ from email.utils import formatdate
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from yarl import URL
 
@@ -520,7 +520,7 @@ BODIES = st.one_of(
 
 
 @pytest.mark.fault("D5", "C6")
-@settings(max_examples=250, derandomize=True, deadline=None, database=None)
+@settings(max_examples=250, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck))
 @given(body=BODIES)
 @example(b'{"status": "succeeded", "output": NaN, "cost": Infinity}')
 @example(b'{"status": "succeeded", "cost": ' + b"9" * 400 + b"}")
