@@ -231,13 +231,15 @@ def _rows(out: Path) -> list[str]:
 
 def table(findings: Sequence[Finding]) -> Iterator[str]:
     """The figures, as a table in Markdown, and everything that was wrong."""
-    yield "| call | fault | points | exit codes | rows in doubt | POSTs after an error | wrong |"
-    yield "|---|---|--:|---|--:|--:|--:|"
+    yield "| call | fault | points | exit codes | hangs | paid twice | POSTs after an error, intent durable | rows in doubt | wrong |"
+    yield "|---|---|--:|---|--:|--:|--:|--:|--:|"
     for call, fault in dict.fromkeys((finding.point.call, finding.point.fault) for finding in findings):
         those = [finding for finding in findings if (finding.point.call, finding.point.fault) == (call, fault)]
         codes = ", ".join(f"{n} × {code}" for code, n in Counter(finding.code for finding in those).most_common())
         doubts, after = (sum(getattr(finding, name) for finding in those) for name in ("in_doubt", "posts_after"))
-        yield f"| {call} | {fault} | {len(those)} | {codes} | {doubts} | {after} | {sum(bool(finding.wrong) for finding in those)} |"
+        hangs, twice = (sum(any(wrong.startswith(word) for wrong in finding.wrong) for finding in those) for word in ("hang", "paid twice"))
+        wrongs = sum(bool(finding.wrong) for finding in those)
+        yield f"| {call} | {fault} | {len(those)} | {codes} | {hangs} | {twice} | {after} | {doubts} | {wrongs} |"
     for finding in findings:
         for wrong in finding.wrong:
             yield f"{finding.point} ({', '.join(finding.struck)}): {wrong}"
@@ -249,6 +251,7 @@ def main() -> int:
     parser.add_argument("--calls", nargs="+", default=CALLS, help="names of system calls")
     parser.add_argument("--faults", nargs="+", default=FAULTS, help="expressions of strace")
     parser.add_argument("--beginnings", nargs="+", default=BEGINNINGS, choices=BEGINNINGS)
+    parser.add_argument("--first", type=int, default=1, help="the point to begin with (1)")
     parser.add_argument("--step", type=int, default=1, help="only each n-th point (1)")
     options = parser.parse_args()
     if reason := why_not():
@@ -262,7 +265,7 @@ def main() -> int:
             for call in options.calls:
                 for fault in options.faults:
                     for beginning in options.beginnings:
-                        for finding in prober.points(beginning, call, fault, step=options.step):
+                        for finding in prober.points(beginning, call, fault, options.first, options.step):
                             findings.append(finding)
                             for wrong in finding.wrong:
                                 print(f"{finding.point}: {wrong}", file=sys.stderr, flush=True)

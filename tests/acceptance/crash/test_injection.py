@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.crash_checks import checker
-from tests.support.injection import KILL, Prober, table
-from tests.support.preloaded import nursery
+from tests.support.injection import KILL, Point, Prober, table
+from tests.support.preloaded import Nursery, nursery
 from tests.support.system_calls import needs_strace
 
 EIO, ENOSPC = "error=EIO", "error=ENOSPC"
@@ -17,10 +17,10 @@ EIO, ENOSPC = "error=EIO", "error=ENOSPC"
 pytestmark = [pytest.mark.acceptance, needs_strace, pytest.mark.fault("X4")]
 
 
-@pytest.fixture
-def prober(tmp_path: Path) -> Iterator[Prober]:
-    with nursery(tmp_path) as home, checker() as checks:
-        yield Prober(home, tmp_path, checks)
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
+    with nursery(tmp_path_factory.mktemp("home")) as opened:
+        yield opened
 
 
 @pytest.mark.parametrize(
@@ -44,15 +44,16 @@ def prober(tmp_path: Path) -> Iterator[Prober]:
         pytest.param("sendto", KILL, "plan", 1, 3, 3, marks=pytest.mark.fault("A1")),
     ],
 )
-def test_a_call_goes_wrong(prober: Prober, call: str, fault: str, beginning: str, first: int, step: int, at_least: int) -> None:
-    findings = list(prober.points(beginning, call, fault, first, step))
+def test_a_call_goes_wrong(home: Nursery, tmp_path: Path, call: str, fault: str, beginning: str, first: int, step: int, at_least: int) -> None:
+    with checker() as checks:
+        findings = list(Prober(home, tmp_path, checks).points(beginning, call, fault, first, step))
     print("\n".join(table(findings)))
     assert not [f"{finding.point}: {wrong}" for finding in findings for wrong in finding.wrong]
     assert len(findings) >= at_least, "the batch outran the first points: nothing was tried"
 
 
-def test_a_ledger_that_takes_no_notice_of_errors_is_noticed(tmp_path: Path) -> None:
-    with nursery(tmp_path) as home, checker() as checks:
+def test_a_ledger_that_takes_no_notice_of_errors_is_noticed(home: Nursery, tmp_path: Path) -> None:
+    with checker() as checks:
         careless = Prober(home, tmp_path, checks, weakness="errors of the ledger ignored")
-        wrong = [wrong for finding in careless.points("plan", "fdatasync", EIO, first=4) for wrong in finding.wrong]
+        wrong = [wrong for n in range(3, 9) for wrong in careless.probe(Point("plan", "fdatasync", EIO, n)).wrong]
     assert any(one.startswith("a POST without its intent") for one in wrong)
