@@ -84,11 +84,11 @@ class Finding:
 class Prober:
     """Tries points, each in a folder of its own with a service of its own."""
 
-    def __init__(self, home: Nursery, folder: Path, checks: Checker, weakness: str | None = None) -> None:
+    def __init__(self, home: Nursery, folder: Path, checks: Checker, altered: str | None = None) -> None:
         self._home = home
         self._folder = folder
         self._checks = checks
-        self._weakness = weakness
+        self._altered = altered
 
     def points(self, beginning: str, call: str, fault: str, first: int = 1, step: int = 1) -> Iterator[Finding]:
         """Every `step`-th point from the `first`, until the batch outruns one."""
@@ -111,7 +111,7 @@ class Prober:
                 before, trace = on_disk(out.parent), folder / "trace"
                 command = run if point.beginning == "manifest" else ("resume", out)
                 with traced(
-                    self._home, *command, trace=trace, cwd=folder, env=simulated.env, inject=point.expression, weakness=self._weakness,
+                    self._home, *command, trace=trace, cwd=folder, env=simulated.env, inject=point.expression, altered=self._altered,
                     countable=True,
                 ) as process:  # fmt: skip
                     finding.code = process.wait(HANG_S)

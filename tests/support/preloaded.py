@@ -1,8 +1,8 @@
 """The command line in processes that are forked from one that has imported everything: hundreds of starts for the price of one.
 
 Each is a process of its own, with arguments, environment, working folder, output and exit code of its own, and ends as the interpreter ends. A start
-may wait until strace follows it, so that not a single call is missed, and may be weakened on purpose, to see that a check notices. The product has no
-switch for that: what is weakened is replaced here, in the forked process, before the command begins.
+may wait until strace follows it, so that not a single call is missed, and may be altered on purpose, mostly to see that a check notices. The product
+has no switch for that: what is altered is replaced here, in the forked process, before the command begins.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ class Nursery:
         cwd: Path | None = None,
         env: Mapping[str, str] | None = None,
         trace: Path | None = None,
-        weakness: str | None = None,
+        altered: str | None = None,
         countable: bool = False,
     ) -> Process:
         """Start a command. With `trace` it waits until strace has written to that file; `countable`: see `_make_countable`."""
@@ -115,7 +115,7 @@ class Nursery:
             "out": str(out),
             "err": str(err),
             "trace": None if trace is None else str(trace),
-            "weakness": weakness,
+            "altered": altered,
             "countable": countable,
         }
         return Process(self, self.ask(request), out, err)
@@ -193,8 +193,8 @@ def _become(request: Mapping[str, Any]) -> None:
         opened = os.open(path, flags)
         os.dup2(opened, descriptor)
         os.close(opened)
-    if request["weakness"] is not None:
-        WEAKNESSES[request["weakness"]]()
+    if request["altered"] is not None:
+        ALTERATIONS[request["altered"]]()
     if request["countable"]:
         _make_countable()
     if request["trace"] is not None:
@@ -236,17 +236,17 @@ def _make_countable() -> None:
     running._loop_factory = lambda: new_loop
 
 
-def _set_synchronous(word: str) -> None:
+def _set(pragma: str) -> None:
     from batcher.ledger import sqlite
 
     opened = sqlite._open
 
-    def weak(path: Path | None) -> Any:
+    def altered(path: Path | None) -> Any:
         connection = opened(path)
-        connection.execute(f"PRAGMA synchronous = {word}")
+        connection.execute(f"PRAGMA {pragma}").close()
         return connection
 
-    sqlite._open = weak
+    sqlite._open = altered
 
 
 def _forget(name: str) -> None:
@@ -275,14 +275,15 @@ def _ignore_ledger_errors() -> None:
     writer._Transactions.run = careless
 
 
-WEAKNESSES = {
-    "synchronous=NORMAL": lambda: _set_synchronous("NORMAL"),
-    "synchronous=OFF": lambda: _set_synchronous("OFF"),
+ALTERATIONS = {
+    "a checkpoint every few pages": lambda: _set("wal_autocheckpoint = 8"),
+    "synchronous=NORMAL": lambda: _set("synchronous = NORMAL"),
+    "synchronous=OFF": lambda: _set("synchronous = OFF"),
     "folders not synced": lambda: _forget("sync_folder"),
     "files not synced": lambda: _forget("_sync"),
     "errors of the ledger ignored": _ignore_ledger_errors,
 }
-"""What a check must notice, each by the name that reports give it."""
+"""Ways to be another than the product is, by the names that reports give them. But for the first, a check must notice each."""
 
 
 if __name__ == "__main__":

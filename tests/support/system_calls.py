@@ -95,11 +95,11 @@ class Call:
 @contextmanager
 def traced(
     home: Nursery, *arguments: object, trace: Path, cwd: Path, env: Mapping[str, str], inject: str | None = None, shown_bytes: int = 1 << 24,
-    follow: Sequence[str] = FOLLOWED, weakness: str | None = None, countable: bool = False,
+    follow: Sequence[str] = FOLLOWED, altered: str | None = None, countable: bool = False,
 ) -> Iterator[Process]:  # fmt: skip
     """A command with strace on it from its first call; `inject` is an expression of strace's. The trace is whole when the context ends."""
     assert (reason := why_not()) is None, reason
-    process = home.start(*arguments, cwd=cwd, env=env, trace=trace, weakness=weakness, countable=countable)
+    process = home.start(*arguments, cwd=cwd, env=env, trace=trace, altered=altered, countable=countable)
     options = ["-f", "-yy", "-xx", "-s", str(shown_bytes), "-o", str(trace), "-e", "signal=none", "-e", f"trace={','.join(('getppid', *follow))}"]
     if inject is not None:
         options += ["-e", f"inject={inject}"]

@@ -54,6 +54,6 @@ def test_a_call_goes_wrong(home: Nursery, tmp_path: Path, call: str, fault: str,
 
 def test_a_ledger_that_takes_no_notice_of_errors_is_noticed(home: Nursery, tmp_path: Path) -> None:
     with checker() as checks:
-        careless = Prober(home, tmp_path, checks, weakness="errors of the ledger ignored")
+        careless = Prober(home, tmp_path, checks, altered="errors of the ledger ignored")
         wrong = [wrong for n in range(3, 9) for wrong in careless.probe(Point("plan", "fdatasync", EIO, n)).wrong]
     assert any(one.startswith("a POST without its intent") for one in wrong)
