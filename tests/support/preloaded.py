@@ -266,11 +266,13 @@ def _ignore_ledger_errors() -> None:
     run = writer._Transactions.run
 
     def careless(self: Any, works: Any, *, alone: bool) -> Any:
+        results: list[Any] = []
+        kept = [lambda connection, work=work: results.append(work(connection)) or results[-1] for work in works]
         try:
-            return run(self, works, alone=alone)
+            return run(self, kept, alone=alone)
         except LedgerError:
             self.broken = None
-            return [None] * len(works)
+            return results + [None] * (len(works) - len(results))
 
     writer._Transactions.run = careless
 
