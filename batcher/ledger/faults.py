@@ -7,6 +7,9 @@ from pathlib import Path
 
 from batcher.errors import LedgerError
 
+SQLITE_ERRORS = (sqlite3.Error, UnicodeDecodeError)
+"""What `sqlite3` raises: the second where the text of an error quotes a damaged schema."""
+
 SALVAGE_REMEDY = (
     "Nothing more is submitted. Keep the file, it holds the ids of what was paid for: `batcher verify DIR --salvage FILE` reads out what can be "
     "read. If you have a copy of the folder from after its last run, go on from that."

@@ -12,8 +12,9 @@ from typing import Any, Self
 
 from batcher.errors import InputError, LedgerError
 from batcher.ledger.codec import job_from
-from batcher.ledger.faults import SALVAGE_REMEDY, ledger_error
+from batcher.ledger.faults import SALVAGE_REMEDY, SQLITE_ERRORS, ledger_error
 from batcher.ledger.statements import APPLICATION_ID, migrations, statements
+from batcher.ledger.wal import refuse_lone_wal
 from batcher.model import Job, Run, SameFiles, State
 
 PAGE = 500
@@ -28,11 +29,12 @@ class LedgerReader:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._sql = statements()
+        refuse_lone_wal(path)
         if not path.is_file():
             raise InputError(f"{path.parent}: no batch was run here (there is no {path.name})", "Name the folder that was given as --out.")
         try:
             self._connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
-        except sqlite3.Error as error:
+        except SQLITE_ERRORS as error:
             raise ledger_error(error, "read", path) from error
         try:
             self._connection.row_factory = sqlite3.Row
@@ -161,5 +163,5 @@ class LedgerReader:
     def _execute(self, sql: str, values: Mapping[str, object] | tuple[object, ...]) -> list[Any]:
         try:
             return self._connection.execute(sql, values).fetchall()
-        except sqlite3.Error as error:
+        except SQLITE_ERRORS as error:
             raise ledger_error(error, "read", self.path) from error

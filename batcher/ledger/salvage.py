@@ -59,20 +59,24 @@ def salvage(ledger: Path, target: Path) -> Salvaged:
     The ledger is not changed. Raises `InputError` where there is none, `LedgerError` where it cannot be read at all, `OutputError` for `target`.
     """
     try:
-        content = ledger.read_bytes() if ledger.stat().st_size <= MAX_BYTES else None
-        wal_path = ledger.with_name(f"{ledger.name}-wal")
-        wal = wal_path.read_bytes() if wal_path.is_file() else b""
-    except FileNotFoundError as error:
-        raise InputError(f"{ledger} does not exist", "Name the folder that was given as --out.") from error
+        content, wal = (_read(path) for path in (ledger, ledger.with_name(f"{ledger.name}-wal")))
     except OSError as error:
         raise LedgerError(f"{ledger}: cannot be read: {error.strerror}", "Copy what can be read of it to another disk, and salvage that.") from error
-    if content is None:
-        raise LedgerError(f"{ledger} is larger than {MAX_BYTES:,} bytes: that is no ledger")
+    if not content and not wal:
+        raise InputError(f"{ledger} does not exist, or is empty", "Name the folder that was given as --out.")
     rows = _Rows()
     for page, rest in _pages(content, wal):
         _take(page, rest, rows)
     loose = {match[1].decode() for data in (content, wal) for match in _IDS.finditer(data)}
     return _write(rows, loose, target)
+
+
+def _read(path: Path) -> bytes:
+    if not path.is_file():
+        return b""
+    if path.stat().st_size > MAX_BYTES:
+        raise LedgerError(f"{path} is larger than {MAX_BYTES:,} bytes: that is no ledger")
+    return path.read_bytes()
 
 
 def _pages(content: bytes, wal: bytes) -> Iterator[tuple[bytes, Finder]]:
