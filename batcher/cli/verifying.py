@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -13,7 +12,7 @@ from batcher.cli.running import carry_out
 from batcher.cli.speaking import complain, console_for, count_rows, harmless, summarise
 from batcher.model import ExitReason, Mode
 from batcher.storage import Condition
-from batcher.verify import Check, check_folder, mend, settle
+from batcher.verify import Check, Finding, check_folder, mend, settle
 
 SHOWN = 20
 
@@ -103,7 +102,11 @@ def _document(check: Check) -> dict[str, object]:
         "missing": check.count(Condition.MISSING),
         "altered": check.count(Condition.ALTERED),
         "ledger": check.contradictions,
-        "findings": [{key: value for key, value in dataclasses.asdict(each).items() if key != "seq"} for each in check.findings],
+        "findings": [_finding(each) for each in check.findings],
         "unknown_files": check.unknown_files,
         "unknown": check.unknown,
     }
+
+
+def _finding(finding: Finding) -> dict[str, object]:
+    return {"row": finding.row_id, "path": finding.path, "problem": finding.problem, "outcome": finding.outcome, "reason": finding.reason}

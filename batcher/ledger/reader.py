@@ -14,7 +14,7 @@ from batcher.errors import InputError, LedgerError
 from batcher.ledger.codec import job_from
 from batcher.ledger.faults import SALVAGE_REMEDY, SQLITE_ERRORS, ledger_error
 from batcher.ledger.statements import APPLICATION_ID, migrations, statements
-from batcher.ledger.wal import refuse_lone_wal
+from batcher.ledger.wal import has_wal, refuse_lone_wal
 from batcher.model import Job, Run, SameFiles, State
 
 PAGE = 500
@@ -32,17 +32,31 @@ class LedgerReader:
         refuse_lone_wal(path)
         if not path.is_file():
             raise InputError(f"{path.parent}: no batch was run here (there is no {path.name})", "Name the folder that was given as --out.")
+        self._connection = self._connect("mode=ro")
         try:
-            self._connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
-        except SQLITE_ERRORS as error:
-            raise ledger_error(error, "read", path) from error
-        try:
-            self._connection.row_factory = sqlite3.Row
-            self._connection.execute("PRAGMA busy_timeout = 10000")
+            if not has_wal(path) and not self._can_be_read():  # on a disk that is mounted read-only SQLite cannot make what it shares with writers
+                self._connection.close()
+                self._connection = self._connect("mode=ro&immutable=1")
             self._check_ours()
         except BaseException:
             self._connection.close()
             raise
+
+    def _connect(self, how: str) -> sqlite3.Connection:
+        try:
+            connection = sqlite3.connect(f"{self.path.absolute().as_uri()}?{how}", uri=True, isolation_level=None)
+            connection.row_factory = sqlite3.Row
+            connection.execute("PRAGMA busy_timeout = 10000")
+        except SQLITE_ERRORS as error:
+            raise ledger_error(error, "read", self.path) from error
+        return connection
+
+    def _can_be_read(self) -> bool:
+        try:
+            self._connection.execute("PRAGMA user_version").fetchone()
+        except sqlite3.Error as error:
+            return getattr(error, "sqlite_errorcode", 0) & 0xFF != sqlite3.SQLITE_CANTOPEN
+        return True
 
     def __enter__(self) -> Self:
         return self

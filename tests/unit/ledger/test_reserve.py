@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from batcher.errors import LedgerError, OutputError
+from batcher.events import Accepted, Claimed
+from batcher.ledger import LedgerReader, Reserve
+from batcher.ledger.reserve import RESERVE_BYTES
+from batcher.ledger.writer import InlineWriter
+from batcher.model import State
+from tests.support.engine_world import make_spec
+from tests.support.ledgers import NOW, Book
+
+pytestmark = pytest.mark.fault("B2", "X24")
+
+
+def full() -> sqlite3.OperationalError:
+    error = sqlite3.OperationalError("database or disk is full")
+    error.sqlite_errorcode = sqlite3.SQLITE_FULL
+    return error
+
+
+class Disk:
+    """Work that the disk has no room for, so many times."""
+
+    def __init__(self, times: int) -> None:
+        self.times = times
+
+    def __call__(self, connection: sqlite3.Connection) -> str:
+        if self.times:
+            self.times -= 1
+            raise full()
+        return "written"
+
+
+async def test_a_full_disk_is_tried_once_more_where_room_was_kept() -> None:
+    room = [True, False]
+    writer = InlineWriter(sqlite3.connect(":memory:", isolation_level=None), lambda connection: None, lambda: room.pop(0))
+    assert await writer.do(Disk(1)) == "written"
+    with pytest.raises(LedgerError, match="the disk is full"):
+        await writer.do(Disk(1))
+    with pytest.raises(LedgerError, match="the disk is full"):
+        await writer.do(Disk(0))
+
+
+@pytest.mark.parametrize("error", [sqlite3.OperationalError("disk I/O error"), OSError("no"), full()])
+async def test_nothing_else_is_tried_again_nor_what_stands_alone(error: Exception) -> None:
+    writer = InlineWriter(sqlite3.connect(":memory:", isolation_level=None), lambda connection: None, lambda: True)
+    calls = []
+
+    def work(connection: sqlite3.Connection) -> None:
+        calls.append(1)
+        raise error
+
+    with pytest.raises(LedgerError):
+        await writer.do(work, alone=isinstance(error, sqlite3.OperationalError) and "full" in str(error))
+    assert len(calls) == 1
+
+
+async def test_room_is_kept_while_a_run_lasts_and_given_back(tmp_path: Path) -> None:
+    book = Book(tmp_path / "ledger.db")
+    assert not (tmp_path / Reserve.FILE).exists()
+    await book.ledger.begin_run(NOW, 1, "here")
+    assert (tmp_path / Reserve.FILE).stat().st_size == RESERVE_BYTES
+    await book.ledger.aclose()
+    assert not (tmp_path / Reserve.FILE).exists()
+
+
+async def test_on_a_full_disk_no_submit_is_begun_and_what_was_answered_is_still_recorded(tmp_path: Path) -> None:
+    book = Book(tmp_path / "ledger.db")
+    await book.plan(make_spec("a"), make_spec("b"))
+    await book.ledger.begin_run(NOW, 1, "here")
+    await book.move("a", [Claimed()])
+    assert await book.ledger._writer.do(Disk(1)) == "written"
+    assert not (tmp_path / Reserve.FILE).exists()
+    with pytest.raises(OutputError, match="the disk is full") as caught:
+        await book.move("b", [Claimed()])
+    assert not isinstance(caught.value, LedgerError)
+    assert (await book.move("a", [Accepted("r1")])).request_id == "r1"
+    await book.ledger.aclose()
+    with LedgerReader(tmp_path / "ledger.db") as reader:
+        counts = reader.counts()
+        assert (counts[State.SUBMITTED], counts[State.PLANNED]) == (1, 1)
+
+
+@pytest.mark.parametrize("obstacle", [lambda path: path.mkdir(), lambda path: path.symlink_to("/dev/full"), lambda path: path.symlink_to("precious")])
+async def test_where_no_room_can_be_kept_nothing_is_begun(tmp_path: Path, obstacle: Callable[[Path], object]) -> None:
+    book = Book(tmp_path / "ledger.db")
+    obstacle(tmp_path / Reserve.FILE)
+    with pytest.raises(OutputError, match=r"cannot be put by for the ledger"):
+        await book.ledger.begin_run(NOW, 1, "here")
+    await book.ledger.aclose()
+    assert not (tmp_path / "precious").exists()
