@@ -47,6 +47,14 @@ def test_resume_and_retry(tmp_path: Path) -> None:
     assert counts(tmp_path) == {"shop": {"done": 8}, "failed": {"done": 8}, "doubt": {"done": 8}}
 
 
+@pytest.mark.fault("X9")
+def test_verify(tmp_path: Path) -> None:
+    follow(HOW_TO / "verify.md", tmp_path)
+    assert counts(tmp_path) == {"checked": {"done": 8}}
+    assert len((tmp_path / "salvaged.jsonl").read_text("utf-8").splitlines()) == 8
+    assert (tmp_path / "out" / "checked" / "results" / "lamp-studio.png").is_file()
+
+
 def test_simulator(tmp_path: Path) -> None:
     follow(HOW_TO / "simulator.md", tmp_path)
     assert counts(tmp_path) == {"drawn": {"done": 8}, "faults": {"done": 8}, "settings": {"done": 8}, "tested": {"done": 5}}

@@ -1,11 +1,13 @@
 """What every storage keeps to, and what a local folder adds to it."""
 
 import asyncio
+import contextlib
 import errno
 import hashlib
 import os
 import stat
 import sys
+import tempfile
 import threading
 from pathlib import Path
 
@@ -15,7 +17,7 @@ from hypothesis import strategies as st
 
 from batcher import storage as storage_module
 from batcher.errors import OutputError
-from batcher.storage import LocalStorage, make_folder
+from batcher.storage import Condition, LocalStorage, make_folder
 
 posix_only = pytest.mark.skipif(sys.platform == "win32", reason="links and modes of POSIX")
 
@@ -68,12 +70,14 @@ async def test_sub_folders_are_made_as_needed(storage, root):
     assert files_in(root) == {"results/a/b/c.png": b"1"}
 
 
+@pytest.mark.fault("B9")
 async def test_the_same_content_again_replaces_silently(storage, root):
     await save(storage, "mug.png", b"same")
     await save(storage, "mug.png", b"same")
     assert files_in(root) == {"results/mug.png": b"same"}
 
 
+@pytest.mark.fault("B9")
 async def test_other_content_is_kept_beside_under_the_name_of_its_hash(storage, root):
     await save(storage, "shoes/red.tar.png", b"old")
     await save(storage, "shoes/red.tar.png", b"new")
@@ -85,6 +89,7 @@ async def test_other_content_is_kept_beside_under_the_name_of_its_hash(storage, 
     }
 
 
+@pytest.mark.fault("B9")
 async def test_what_is_kept_is_never_overwritten(storage, root):
     taken = root / f"results/earlier/mug.{short_hash(b'old')}.png"
     await save(storage, "mug.png", b"old")
@@ -151,6 +156,7 @@ def test_no_name_at_all_writes_outside(tmp_path, name):
     assert [*tmp_path.iterdir(), *inner.iterdir()] == [inner, inner / "results"]
 
 
+@pytest.mark.fault("B8")
 @posix_only
 @pytest.mark.parametrize("link", ["results", "results/sub", "results/earlier"])
 async def test_a_link_inside_the_output_folder_is_not_followed(storage, root, tmp_path, link):
@@ -166,6 +172,7 @@ async def test_a_link_inside_the_output_folder_is_not_followed(storage, root, tm
     assert storage.sweep() == 0
 
 
+@pytest.mark.fault("B8")
 @posix_only
 async def test_a_link_in_the_place_of_a_result_is_replaced_and_its_end_left_alone(storage, root, tmp_path):
     precious = tmp_path / "precious"
@@ -176,6 +183,87 @@ async def test_a_link_in_the_place_of_a_result_is_replaced_and_its_end_left_alon
     assert precious.read_bytes() == b"mine"
     assert not (root / "results/mug.png").is_symlink()
     assert files_in(root) == {"results/mug.png": b"new"}
+
+
+PLACES = ("results", "results/sub", "results/sub/mug.png", "results/earlier", "results/earlier/sub", "results/mug.png")
+OBSTACLES = ("link to a folder", "link to a file", "link to nothing", "fifo", "folder", "file", "device")
+
+
+def plant(path, kind, elsewhere):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    match kind:
+        case "link to a folder":
+            path.symlink_to(elsewhere, target_is_directory=True)
+        case "link to a file":
+            path.symlink_to(elsewhere / "precious")
+        case "link to nothing":
+            path.symlink_to(elsewhere / "not there")
+        case "fifo":
+            os.mkfifo(path)
+        case "folder":
+            path.mkdir()
+        case "file":
+            path.write_bytes(b"a user's")
+        case "device":
+            path.symlink_to("/dev/null")
+
+
+@posix_only
+@pytest.mark.fault("B8", "B9")
+@settings(max_examples=120, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(planted=st.dictionaries(st.sampled_from(PLACES), st.sampled_from(OBSTACLES), max_size=4), names=st.permutations(["sub/mug.png", "mug.png"]))
+def test_whatever_lies_in_the_way_nothing_is_written_outside_and_nothing_of_a_user_is_lost(tmp_path, planted, names):
+    base = Path(tempfile.mkdtemp(dir=tmp_path))
+    root, elsewhere = base / "out", base / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "precious").write_bytes(b"precious")
+    for place, kind in sorted(planted.items()):
+        with contextlib.suppress(OSError):
+            plant(root / place, kind, elsewhere)
+
+    async def attempt():
+        storage = LocalStorage(root)
+        for name in names:
+            for content in (b"old", b"new"):
+                with contextlib.suppress(OutputError):
+                    assert (root / await save(storage, name, content)).read_bytes() == content
+        storage.sweep()
+        assert all(not (root / path).is_symlink() for path in storage.files() if (root / path).is_file() and (root / path).read_bytes() == b"new")
+
+    kept = sum(path.is_file() and not path.is_symlink() and path.read_bytes() == b"a user's" for path in root.rglob("*")) if root.exists() else 0
+    asyncio.run(attempt())
+    assert {path.name: path.read_bytes() for path in elsewhere.iterdir()} == {"precious": b"precious"}
+    left = (
+        [path for path in root.rglob("*") if path.is_file() and not path.is_symlink() and path.read_bytes() == b"a user's"] if root.exists() else []
+    )
+    assert len(left) >= kept
+    assert not [path for path in root.rglob("*.part")]
+
+
+@posix_only
+@pytest.mark.fault("B10", "X9")
+def test_a_file_is_compared_with_what_was_saved_to_its_last_byte(storage, root):
+    path = root / "results" / "mug.png"
+    path.parent.mkdir(parents=True)
+    digest = hashlib.sha256(b"saved").hexdigest()
+
+    def condition():
+        return storage.condition("results/mug.png", digest, 5)
+
+    assert condition() is Condition.MISSING
+    path.write_bytes(b"saved")
+    assert condition() is Condition.WHOLE
+    path.rename(root / "elsewhere.png")
+    path.symlink_to(root / "elsewhere.png")
+    assert condition() is Condition.WHOLE, "it is all there, wherever it is kept"
+    for obstacle in (lambda: path.write_bytes(b"saveD"), lambda: path.write_bytes(b"save"), path.mkdir, lambda: os.mkfifo(path)):
+        path.unlink()
+        obstacle()
+        assert condition() is Condition.ALTERED
+        if path.is_dir():
+            path.rmdir()
+            path.touch()
+    assert storage.condition("results/mug.png/x", digest, 5) is Condition.MISSING
 
 
 @posix_only

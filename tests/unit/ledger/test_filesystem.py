@@ -6,6 +6,8 @@ import pytest
 
 from batcher.ledger.filesystem import is_network
 
+pytestmark = pytest.mark.fault("B7")
+
 MOUNTS = """\
 /dev/sda1 / ext4 rw,relatime 0 0
 proc /proc proc rw 0 0

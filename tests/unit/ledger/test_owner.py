@@ -13,6 +13,8 @@ import pytest
 from batcher.errors import OutputError
 from batcher.ledger import Owner
 
+pytestmark = pytest.mark.fault("A11")
+
 HOLD = """
 import sys, time
 from pathlib import Path

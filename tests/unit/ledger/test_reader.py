@@ -71,6 +71,7 @@ async def test_a_snapshot_holds_still_while_somebody_writes(book: Book) -> None:
             assert reader.meta() == {}
 
 
+@pytest.mark.fault("B7")
 async def test_on_a_network_disk_a_reader_never_keeps_the_writer_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sqlite_module, "is_network", lambda path: True)
     book = Book(tmp_path / "ledger.db")
@@ -131,6 +132,7 @@ def test_a_database_of_some_other_program_is_refused_by_both_and_left_alone(tmp_
     assert path.read_bytes() == before
 
 
+@pytest.mark.fault("A13")
 def test_a_ledger_of_a_newer_version_is_refused_by_both(tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
     make_file(path, APPLICATION_ID, len(migrations()) + 1)
