@@ -52,7 +52,7 @@ def test_verify(tmp_path: Path) -> None:
     follow(HOW_TO / "verify.md", tmp_path)
     assert counts(tmp_path) == {"checked": {"done": 8}}
     assert len((tmp_path / "salvaged.jsonl").read_text("utf-8").splitlines()) == 8
-    assert (tmp_path / "out" / "checked" / "results" / "lamp-studio.png").is_file()
+    assert (tmp_path / "out" / "checked" / "results" / "mug-breakfast.png").is_file()
 
 
 def test_simulator(tmp_path: Path) -> None:
