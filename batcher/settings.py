@@ -31,9 +31,7 @@ class RunSettings(BaseModel):
     connect_timeout_s: float = Field(default=10.0, gt=0, description="How long opening a connection may take.")
     read_timeout_s: float = Field(default=30.0, gt=0, description="How long a GET may stay silent.")
     submit_timeout_s: float = Field(default=120.0, gt=0, description="How long a submit may take: a short time here makes doubt.")
-    job_timeout_s: float = Field(
-        default=7200.0, gt=0, description="How long one run waits for a request before its row is given up, its id kept."
-    )
+    job_timeout_s: float = Field(default=7200.0, gt=0, description="How long one run waits for a request before its row is given up, its id kept.")
     on_stuck: Literal["give_up", "wait"] = Field(
         default="give_up", description="What becomes of a request that takes longer than `job_timeout_s`; `wait` never gives it up."
     )

@@ -136,7 +136,6 @@ class SqliteLedger:
             raise OutputError("the disk is full: the ledger has only the room left that was kept for what is under way", FULL_REMEDY)
         return other
 
-
     def _record(self, job: Job, event: Event, now: float, connection: sqlite3.Connection) -> tuple[bool, str | None]:
         """Whether it was written, since no submit is begun on a disk that is full; and the other row with the request that was accepted."""
         if isinstance(event, Claimed):
