@@ -48,7 +48,7 @@ ENUMS = ["batcher/model.py", "batcher/errors.py", "batcher/lifecycle.py", "batch
 SAME = ("module", "operator", "change")
 """What tells a mutant from others, wherever its line has moved."""
 
-SLOW_S = 0.5
+SLOW_S = 1.0
 SHARE = 0.9
 """What has to be found of the bugs in each area."""
 
@@ -108,7 +108,9 @@ def main() -> int:
     parser.add_argument("--sample", type=int, metavar="N", help="only N mutants, always the same")
     parser.add_argument("--json", metavar="FILE", help="write every mutant and what became of it")
     parser.add_argument("--again", metavar="FILE", help="only those that survived according to FILE, from an earlier --json")
-    parser.add_argument("--quick", action="store_true", help=f"leave out tests that take more than {SLOW_S:g} s: a few more seem to survive")
+    parser.add_argument(
+        "--quick", action="store_true", help=f"leave out tests that take more than {SLOW_S:g} s of computing: a few more seem to survive"
+    )
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="mutants tried at once")
     parser.add_argument("--list", action="store_true", help="only list the mutants")
     options = parser.parse_args()

@@ -8,6 +8,7 @@ import marshal
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from inspect import CO_OPTIMIZED
 from types import CodeType
 from typing import Any
 
@@ -37,6 +38,8 @@ class Mutant:
     change: str
     payload: CodeType | str
     """The code of the module, or the text of the SQL file."""
+    patchable: bool
+    """Whether it lies within functions, so that it can be put into a module that is loaded already."""
 
     @property
     def name(self) -> str:
@@ -46,7 +49,8 @@ class Mutant:
 def python_mutants(module: str, source: str, enums: dict[str, list[str]]) -> Iterator[Mutant]:
     """Every bug that the rules below make of `source`, each once. `enums` has the members of each enumeration by its name."""
     tree = ast.parse(source)
-    seen = {marshal.dumps(_compile(tree, module))}
+    original = _compile(tree, module)
+    seen, frame = {marshal.dumps(original)}, _frame(original)
     for place in list(_places(tree)):
         for operator, new in _changes(place.node, enums):
             before = _text(place.node)
@@ -56,7 +60,7 @@ def python_mutants(module: str, source: str, enums: dict[str, list[str]]) -> Ite
             if (dumped := marshal.dumps(code)) not in seen:
                 seen.add(dumped)
                 change = f"{before}  →  {_text(new)}" if operator != "part" else f"{before}  without  {_missing(place.node, new)}"
-                yield Mutant(module, place.node.lineno, place.lines, place.everywhere, operator, change, code)
+                yield Mutant(module, place.node.lineno, place.lines, place.everywhere, operator, change, code, _frame(code) == frame)
 
 
 def enum_members(source: str) -> dict[str, list[str]]:
@@ -247,6 +251,14 @@ def _missing(node: Any, new: Any) -> str:
     left = [new] if any(part is new for part in of) else getattr(new, parts)
     (gone,) = [part for part in of if not any(part is other for other in left)]
     return _text(gone) if not isinstance(gone, ast.keyword) else f"{gone.arg}={_text(gone.value)}"
+
+
+def _frame(code: CodeType) -> tuple[Any, ...]:
+    """What runs on import: all but the insides of functions."""
+    inner = [
+        item if not isinstance(item, CodeType) else _frame(item) if not item.co_flags & CO_OPTIMIZED else item.co_name for item in code.co_consts
+    ]
+    return code.co_code, code.co_names, tuple((type(item), item) for item in inner)
 
 
 def _text(node: Any) -> str:
