@@ -28,12 +28,12 @@ SWAPPED = {"min": "max", "max": "min"}
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """One bug. `lines` are those that must run for it to show; `everywhere` where it is in what runs on import."""
+    """One bug. `lines` are those that must run for it to show, and `function` those of the function that it is in: none where it runs on import."""
 
     module: str
     line: int
     lines: range
-    everywhere: bool
+    function: range
     operator: str
     change: str
     payload: CodeType | str
@@ -60,7 +60,7 @@ def python_mutants(module: str, source: str, enums: dict[str, list[str]]) -> Ite
             if (dumped := marshal.dumps(code)) not in seen:
                 seen.add(dumped)
                 change = f"{before}  →  {_text(new)}" if operator != "part" else f"{before}  without  {_missing(place.node, new)}"
-                yield Mutant(module, place.node.lineno, place.lines, place.everywhere, operator, change, code, _frame(code) == frame)
+                yield Mutant(module, place.node.lineno, place.lines, place.function, operator, change, code, _frame(code) == frame)
 
 
 def enum_members(source: str) -> dict[str, list[str]]:
@@ -84,7 +84,7 @@ class _Place:
     index: int | None
     node: Any
     lines: range
-    everywhere: bool
+    function: range
 
     def put(self, node: Any) -> None:
         if self.index is None:
@@ -94,23 +94,25 @@ class _Place:
 
 
 def _places(tree: ast.Module) -> Iterator[_Place]:
-    yield from _below(tree, range(0), True)
+    yield from _below(tree, range(0), range(0))
 
 
-def _below(parent: ast.AST, lines: range, everywhere: bool) -> Iterator[_Place]:
+def _below(parent: ast.AST, lines: range, function: range) -> Iterator[_Place]:
     for name, value in ast.iter_fields(parent):
         if name in NOT_MUTATED:
             continue
         for index, node in enumerate(value) if isinstance(value, list) else [(None, value)]:
             if not isinstance(node, ast.AST) or _is_left_alone(node, parent):
                 continue
-            is_function = isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
             inner = _own_lines(node, lines)
+            inside = function
+            if not function and isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                inside = inner
             if isinstance(node, (ast.match_case, ast.comprehension)):  # the two that do not know where they are
                 node.lineno = (node.pattern if isinstance(node, ast.match_case) else node.target).lineno  # type: ignore[union-attr]
             if hasattr(node, "lineno"):
-                yield _Place(parent, name, index, node, inner, everywhere and not is_function)
-            yield from _below(node, inner, everywhere and not is_function)
+                yield _Place(parent, name, index, node, inner, inside)
+            yield from _below(node, inner, inside)
 
 
 def _own_lines(node: Any, around: range) -> range:

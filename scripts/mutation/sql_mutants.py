@@ -71,7 +71,7 @@ def _mutant(
     seen.add(changed)
     line = text.count("\n", 0, found.start()) + 1
     change = f"{' '.join(found[0].split())}  →  {' '.join(replacement.split()) or 'nothing'}"
-    yield Mutant(module, line, range(0), True, operator, f"{_statement_at(text, found.start())}: {change}", changed, True)
+    yield Mutant(module, line, range(0), range(0), operator, f"{_statement_at(text, found.start())}: {change}", changed, True)
 
 
 def _statement_at(text: str, position: int) -> str:

@@ -98,7 +98,7 @@ def test_a_request_that_belongs_to_somebody_else_is_lost_at_once() -> None:
 def test_a_request_whose_files_were_there_once_has_expired_and_says_that_paying_again_is_for_a_person_to_say() -> None:
     file = Artifact("results/a.png", "00" * 32, 10, "image/png")
     error = ApiError(ApiErrorKind.GONE, "no such request", status=404)
-    event = judge_poll(error, replace(JOB, artifacts=(file,), denials=GONE_READS - 1))
+    event = judge_poll(error, replace(JOB, artifacts=(file,), denials=4))
     assert isinstance(event, Died)
     assert (event.failure.kind, event.transient) == (FailureKind.EXPIRED, False)
     assert "expired: no such request" in event.failure.message

@@ -2,18 +2,20 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from batcher.errors import InputError, LedgerError
+from batcher.events import Event, Saved
 from batcher.ledger import LedgerReader, SqliteLedger
 from batcher.ledger import reader as reader_module
 from batcher.ledger import sqlite as sqlite_module
 from batcher.ledger.statements import APPLICATION_ID, migrations
-from batcher.model import State
+from batcher.model import SameFiles, State
 from tests.support.engine_world import make_spec
-from tests.support.ledgers import TO_STATE, Book
+from tests.support.ledgers import FILE, TO_STATE, Book
 
 
 @pytest.fixture
@@ -42,6 +44,23 @@ async def test_a_row_is_found_by_its_name(book: Book) -> None:
     with LedgerReader(book.path) as reader:
         assert reader.row("row2") == await book.row("row2")
         assert reader.row("nobody") is None
+
+
+async def test_files_that_are_the_same_are_told_with_their_first_rows_the_most_frequent_first(book: Book) -> None:
+    def saved(*contents: str) -> tuple[Event, ...]:
+        return (*TO_STATE[State.PRODUCED], Saved(tuple(replace(FILE, sha256=content * 64) for content in contents), 1.0))
+
+    for row, contents in {"row0": "a", "row1": "bc", "row2": "cb", "row3": "ad", "row5": "ccc", "row6": "e"}.items():
+        await book.move(row, saved(*contents))
+    assert book.path is not None
+    with LedgerReader(book.path) as reader:
+        a, b, c = (letter * 64 for letter in "abc")
+        every = [SameFiles(c, 3, ("row1", "row2", "row5")), SameFiles(a, 2, ("row0", "row3")), SameFiles(b, 2, ("row1", "row2"))]
+        assert reader.same_files(9, 9) == every
+        assert reader.same_files(2, 1) == [SameFiles(c, 3, ("row1",)), SameFiles(a, 2, ("row0",))]
+    await book.plan(*(make_spec(f"row{n}") for n in (2, 0, 4)))
+    with LedgerReader(book.path) as reader:
+        assert reader.same_files(9, 9) == [], "rows that the batch has no more do not count"
 
 
 async def test_it_sees_what_is_written_beside_it(book: Book) -> None:
