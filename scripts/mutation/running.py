@@ -59,6 +59,7 @@ class Bench:
         self.seconds: dict[str, float] = {}
         """How long each test takes, by its id."""
         self._tests_of: dict[str, dict[int, set[str]]] = {}
+        self._on_import: dict[str, set[int]] = {}
         hypothesis.settings.register_profile(
             "mutation", derandomize=True, database=None, deadline=None, phases=[hypothesis.Phase.explicit, hypothesis.Phase.generate]
         )
@@ -82,6 +83,7 @@ class Bench:
         data.read()
         for path in data.measured_files():
             lines = data.contexts_by_lineno(path)
+            self._on_import[os.path.relpath(path)] = {line for line, contexts in lines.items() if "" in contexts}
             self._tests_of[os.path.relpath(path)] = {
                 line: {context.rpartition("|")[0] for context in contexts if context} for line, contexts in lines.items()
             }
@@ -90,8 +92,11 @@ class Bench:
         """Each mutant with what became of it and the test that found it, in no order."""
         tests = {mutant: self._tests_for(mutant) for mutant in mutants}
         yield from ((mutant, Outcome.SURVIVED, "") for mutant in mutants if not tests[mutant])
-        apart = [mutant for mutant in mutants if tests[mutant] and not mutant.patchable]
-        for mutant, outcome, killer in self._run_together([mutant for mutant in mutants if tests[mutant] and mutant.patchable], tests, jobs):
+        # Of a function that ran when the tests were collected, something may have been kept.
+        ran = {mutant for mutant in mutants if self._on_import.get(mutant.module, set()) & set(mutant.function)}
+        together = [mutant for mutant in mutants if tests[mutant] and mutant.patchable and mutant not in ran]
+        apart = [mutant for mutant in mutants if tests[mutant] and not (mutant.patchable and mutant not in ran)]
+        for mutant, outcome, killer in self._run_together(together, tests, jobs):
             if outcome is Outcome.NOT_TRIED:
                 apart.append(mutant)
             else:

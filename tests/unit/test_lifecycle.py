@@ -261,6 +261,20 @@ def test_a_row_in_doubt_may_have_been_charged() -> None:
     assert not job.state.is_terminal
 
 
+@pytest.mark.parametrize("state", [SUBMITTED, PRODUCED])
+def test_a_row_whose_request_is_contested_waits_for_a_person_with_its_id_and_its_account(state: State) -> None:
+    used = replace(JOBS[state], **USED)
+    assert after(used, Contested(REASON)) == replace(
+        used, state=IN_DOUBT, failure=REASON, ended_at=NOW, outputs=(), cancel=None, not_before=0.0
+    )  # fmt: skip
+
+
+def test_a_contested_request_is_nobodys_once_its_row_is_settled_without_it() -> None:
+    contested = replace(JOBS[IN_DOUBT], request_id="r1")
+    assert after(contested, Resubmit()).request_id is None
+    assert after(contested, Abandon()).request_id is None
+
+
 def test_a_person_settles_a_doubt() -> None:
     assert after(JOBS[IN_DOUBT], Resubmit(), Claimed()).attempts == 2
     adopted = after(JOBS[IN_DOUBT], Adopt("r7"))
@@ -412,6 +426,7 @@ def test_another_attempt_of_a_dead_generation_is_bounded_by_the_policy_and_waits
 def test_what_was_withdrawn_is_planned_again_and_counts_no_attempt() -> None:
     job = after(JOBS[SUBMITTED], CancelAsked(CancelWish.WITHDRAW), Cancelled())
     assert (job.state, job.attempts, job.cancel, job.failure, job.not_before, job.submitted_at) == (PLANNED, 0, None, None, 0.0, None)
+    assert after(replace(JOBS[SUBMITTED], unpriced=1), CancelAsked(CancelWish.WITHDRAW), Cancelled()).unpriced == 0
     later = after(replace(JOBS[SUBMITTED], attempts=3, unpriced=3), CancelAsked(CancelWish.WITHDRAW), Cancelled())
     assert (later.attempts, later.unpriced) == (2, 2), "the earlier ones count"
     priced = after(replace(JOBS[SUBMITTED], unpriced=3, cost_usd=0.1), CancelAsked(CancelWish.WITHDRAW), Cancelled())
@@ -463,6 +478,8 @@ def test_after_every_second_broken_download_the_result_is_read_again_since_its_l
 
 def test_the_wait_of_a_download_is_at_least_what_the_host_asks_for() -> None:
     assert after(JOBS[PRODUCED], Broken(REASON, transient=True, retry_after_s=90.0)).not_before == NOW + 90.0
+    assert after(JOBS[PRODUCED], Broken(REASON, transient=True), jitter=0.0).not_before == NOW, "jitter goes down to nothing"
+    assert after(JOBS[SUBMITTING], Refused(REASON, transient=True), jitter=0.0).not_before == NOW
 
 
 def test_links_that_keep_expiring_end_too() -> None:
