@@ -513,6 +513,15 @@ def test_a_lost_file_is_fetched_from_the_finished_request_and_nothing_is_submitt
 
 
 @pytest.mark.fault("B10", "X9")
+def test_a_lost_file_is_looked_for_as_if_nothing_had_gone_wrong_before() -> None:
+    job = after(replace(JOBS[DONE], **USED), Missing(REASON))
+    fresh = {"queued": False, "not_before": 0.0, "fetches": 0, "polls": 0, "poll_failures": 0, "denials": 0, "cancel": None, "cancel_refused": False}
+    assert {name: getattr(job, name) for name in fresh} == fresh
+    assert (job.outputs, job.ended_at, job.failure, job.artifacts) == ((), None, REASON, (FILE,))
+    assert (job.request_id, job.attempts, job.total_cost_usd) == ("r1", 1, pytest.approx(0.3))
+
+
+@pytest.mark.fault("B10", "X9")
 def test_a_lost_file_is_never_generated_again_by_a_policy_only_by_a_person() -> None:
     settings = RunSettings(regenerations=20)
     lost = after(JOBS[DONE], Missing(REASON), Died(REASON, transient=True), settings=settings)
