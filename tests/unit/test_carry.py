@@ -230,6 +230,26 @@ def test_a_file_that_changed_since_the_plan_fails_its_row_before_anything_is_sen
     run_virtual(main())
 
 
+class LaterChangedBodies(PlainBodies):
+    async def encode(self, spec: JobSpec) -> bytes:
+        if spec.row_id == "row0005":
+            raise InputError("mug.jpg is not the file that was planned", "Put it back.")
+        return await super().encode(spec)
+
+
+def test_a_row_on_trial_whose_file_changed_leaves_the_trial_to_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tests.support.engine_world.PlainBodies", LaterChangedBodies)
+
+    async def main() -> None:
+        out = ApiError(ApiErrorKind.UNAVAILABLE, "503", status=503)
+        world = World(settings=RunSettings(posts_in_flight=1), fault=lambda call, n: out if call == "submit" and n <= 5 else None)
+        await world.plan(10)
+        assert await world.engine().run() is ExitReason.COMPLETED
+        assert (world.count(State.IN_DOUBT), world.count(State.FAILED), world.count(State.DONE)) == (5, 1, 4)
+
+    run_virtual(main())
+
+
 # ── taking back ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -268,6 +288,8 @@ def test_a_cancel_that_is_refused_for_good_is_waited_for_by_a_stop() -> None:
         assert world.count(State.DONE) == 4
         found = await rows(world)
         assert all(job.cancel is None for job in found.values())
+        made = await world.ledger._writer.do(lambda c: {row[0]: row[1] for row in c.execute("SELECT kind, n FROM requests")})
+        assert made["cancels"] == world.provider.calls["cancel"] > 0
 
     run_virtual(main())
 
@@ -291,6 +313,43 @@ def test_an_outage_while_polling_ends_the_run_resumable_with_its_reason() -> Non
     run_virtual(main())
 
 
+def test_a_service_that_answers_is_not_out_of_reach_whatever_it_answers() -> None:
+    async def main() -> None:
+        world = World(settings=RunSettings(outage_s=60), service_s=lambda rng: 1.0)
+        busy = ApiError(ApiErrorKind.THROTTLED, "slow down", status=429)
+        world.provider.fault = lambda call, n: busy if call == "status" and world.clock.now() - EPOCH < 600 else None
+        await world.plan(1)
+        assert await world.engine().run() is ExitReason.COMPLETED
+        assert world.count(State.DONE) == 1
+
+    run_virtual(main())
+
+
+def test_a_service_that_cannot_be_trusted_is_given_up_at_once() -> None:
+    async def main() -> None:
+        world = World(fault=lambda call, n: ApiError(ApiErrorKind.UNTRUSTED, "the certificate is not valid"))
+        await world.plan(3)
+        assert await world.engine().run() is ExitReason.SERVICE_UNAVAILABLE
+        assert world.clock.now() - EPOCH < 1.0
+        assert world.count(State.PLANNED) == 3
+
+    run_virtual(main())
+
+
+def test_it_is_written_down_whether_a_request_waits_or_runs() -> None:
+    async def main() -> None:
+        world = World(slots=1, service_s=lambda rng: 1e6)
+        await world.plan(2)
+        engine = world.engine()
+        for after in (30.0, 30.001):
+            asyncio.get_running_loop().call_later(after, engine.interrupt, ExitReason.INTERRUPTED)
+        await engine.run()
+        seen = {(job.queued, job.started_at is not None) for job in (await rows(world)).values()}
+        assert seen == {(True, False), (False, True)}
+
+    run_virtual(main())
+
+
 def test_calls_are_counted_by_kind() -> None:
     async def main() -> None:
         world = World(service_s=lambda rng: 3.0)
@@ -299,6 +358,7 @@ def test_calls_are_counted_by_kind() -> None:
         made = await world.ledger._writer.do(lambda c: {row[0]: row[1] for row in c.execute("SELECT kind, n FROM requests")})
         assert made["submits"] == made["results"] == made["downloads"] == 7
         assert made["polls"] == world.provider.calls["status"]
+        assert {round(job.download_s or 0.0, 6) for job in (await rows(world)).values()} == {world.fetcher.seconds}
 
     run_virtual(main())
 
@@ -395,5 +455,7 @@ def test_long_runs_write_their_tally_of_calls_down_now_and_then() -> None:
         made = await world.ledger._writer.do(lambda c: {row[0]: row[1] for row in c.execute("SELECT kind, n FROM requests")})
         assert made["submits"] >= 4
         await running
+        made = await world.ledger._writer.do(lambda c: {row[0]: row[1] for row in c.execute("SELECT kind, n FROM requests")})
+        assert (made["submits"], made["polls"]) == (20, world.provider.calls["status"]), "each call is counted once"
 
     run_virtual(main())

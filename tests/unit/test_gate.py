@@ -235,6 +235,17 @@ def test_an_outage_from_the_start_ends_the_batch_soon() -> None:
     on_street(main)
 
 
+def test_a_probe_that_finds_a_service_that_cannot_be_trusted_ends_the_batch_at_once() -> None:
+    async def main(street: Street) -> None:
+        await street.break_down()
+        street.probe_error = ApiError(ApiErrorKind.UNTRUSTED, "the certificate is not valid")
+        assert not await street.enter(10)
+        assert street.course.reason is ExitReason.SERVICE_UNAVAILABLE
+        assert street.clock.now() < 3.0
+
+    on_street(main)
+
+
 def test_an_outage_of_submits_alone_ends_submitting_and_goes_on_collecting() -> None:
     async def main(street: Street) -> None:
         street.outage.answered()
