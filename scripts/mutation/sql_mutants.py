@@ -83,9 +83,10 @@ def _fits(schema: str, queries: str) -> bool:
     connection = sqlite3.connect(":memory:")
     try:
         connection.executescript(schema)
-        connection.execute("CREATE TEMP TABLE seen (seq INTEGER PRIMARY KEY, name_key TEXT NOT NULL UNIQUE, fingerprint TEXT NOT NULL)")
         parts = re.split(r"^-- name: (\w+)$", queries, flags=re.MULTILINE)[1:]
         statements = dict(zip(parts[::2], parts[1::2], strict=True))
+        if "begin_seen" in statements:
+            connection.execute(statements["begin_seen"])
         for name, sql in statements.items():
             if name not in ("begin_seen", "end_seen"):
                 whole = f"{statements['select_jobs']} {sql}" if name.startswith("where_") else sql
