@@ -137,10 +137,10 @@ class Bench:
     def _tests_for(self, mutant: Mutant) -> list[str]:
         """Those that run its lines, and then the others that run its function, the quickest first; where it runs on import, those of the module.
 
-        Of lines after an `await`, tracing misses some. What is read once and then kept is run by the first test only, or by none.
+        Of lines after an `await`, tracing misses some. Statements are read once and then kept, so that no test is seen to run them: all tests do.
         """
         if mutant.module.endswith((".sql", "ledger/statements.py")):
-            near, far = set(), {test for name, lines in self._tests_of.items() if "/ledger/" in name for tests in lines.values() for test in tests}
+            near, far = set(), set(self.seconds)
         else:
             of = self._tests_of.get(mutant.module, {})
             near = {test for line in mutant.lines for test in of.get(line, ())}
