@@ -93,7 +93,7 @@ def table(results: list[tuple[Mutant, Outcome, str]]) -> bool:
 
 def tried(tests: list[str], mutants: list[Mutant], jobs: int, slow_s: float | None) -> Iterator[tuple[Mutant, Outcome, str]]:
     """What became of each mutant, and the test that found it; tells on the way."""
-    with tempfile.TemporaryDirectory(prefix="mutation-") as folder:
+    with tempfile.TemporaryDirectory(prefix="mutation-", ignore_cleanup_errors=True) as folder:
         bench = Bench(tests, Path(folder), slow_s)
         print(f"{len(bench.seconds)} tests pass on the code as it is, in {sum(bench.seconds.values()):.0f} s. {len(mutants)} mutants.", flush=True)
         for number, (mutant, outcome, killer) in enumerate(bench.run(mutants, jobs), start=1):

@@ -344,6 +344,13 @@ async def test_a_dry_run_says_what_would_change_and_changes_nothing(book: Book) 
         await book.plan(Problem(Where("x"), "fault"), dry_run=True)
 
 
+async def test_a_ledger_that_was_closed_takes_nothing_more(book: Book) -> None:
+    await book.plan(make_spec("a"))
+    await book.ledger.aclose()
+    with pytest.raises(LedgerError):
+        await book.plan(make_spec("b"))
+
+
 async def test_a_name_is_known_in_any_case_as_long_as_a_row_has_it(book: Book) -> None:
     await book.plan(replace(make_spec("a"), stem="Mug-2"))
     assert [await book.ledger.has_stem(stem) for stem in ("Mug-2", "mUG-2", "mug", "mug-22")] == [True, True, False, False]
