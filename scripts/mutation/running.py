@@ -173,7 +173,7 @@ def _outcome(code: int, killer: str) -> Outcome:
         return Outcome.SURVIVED
     if code == -signal.SIGALRM:
         return Outcome.HUNG
-    if killer or code < 0:
+    if killer or code < 0 or code == pytest.ExitCode.TESTS_FAILED:
         return Outcome.KILLED
     if code in (pytest.ExitCode.INTERRUPTED, pytest.ExitCode.USAGE_ERROR):
         return Outcome.STILLBORN
