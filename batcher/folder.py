@@ -36,7 +36,7 @@ async def open_folder(out: Path, *, create: bool, take_over: bool = False) -> As
         LedgerReader(path).close()  # says that there is none
     _check_folder(out, is_new=is_new)
     try:
-        make_folder(out)
+        make_folder(out, mode=0o700)  # prompts, ids and pictures are the owner's affair
     except OSError as error:
         raise OutputError(f"{out}: cannot be made: {error.strerror}", "Choose an --out folder that can be written.") from error
     reach("folder.made")

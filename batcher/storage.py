@@ -288,10 +288,13 @@ def _sync(descriptor: int) -> None:
     os.fsync(descriptor)
 
 
-def make_folder(folder: Path) -> None:
-    """Make `folder`, if it is not there, so that a power cut does not take it away with all that is in it. Raises `OSError`."""
+def make_folder(folder: Path, mode: int = 0o777) -> None:
+    """Make `folder`, if it is not there, so that a power cut does not take it away with all that is in it. Raises `OSError`.
+
+    `mode` is that of the folder itself; those above it are made as the umask says.
+    """
     missing = [path for path in (folder, *folder.parents) if not path.exists()]
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode, parents=True, exist_ok=True)
     for made in missing or [folder]:  # also one that an earlier process made: it may have died before this point
         with contextlib.suppress(PermissionError):  # one may pass through a folder that one may not read
             sync_folder(made.parent)

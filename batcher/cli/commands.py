@@ -45,10 +45,10 @@ from batcher.cli.options import (
     simulator_of,
 )
 from batcher.cli.running import environment, run_and_report, until_signalled, wait_for
-from batcher.cli.speaking import complain, confess, console_for, count_rows, plan_lines, summarise
+from batcher.cli.speaking import complain, confess, console_for, count_rows, plan_lines, say, summarise
 from batcher.cli.streams import make_streams_patient
 from batcher.crashpoints import VARIABLE, arm
-from batcher.errors import BatcherError, UsageError
+from batcher.errors import BatcherError, ManifestError, UsageError
 from batcher.model import Mode, State
 from batcher.version import VERSION
 
@@ -230,9 +230,9 @@ def plan(
     opener = opener_of(manifest, job, model, settings, image_field, extra_field, format_, allow_outside_inputs)
     opened, summary = wait_for(preview(opener, out))
     console = console_for()
-    console.print(f"{opened.name}: {count_rows(summary.total)}, no problems found.", markup=False, highlight=False)
+    say(console, f"{opened.name}: {count_rows(summary.total)}, no problems found.")
     for line in plan_lines(summary):
-        console.print(f"  {line}", markup=False, highlight=False)
+        say(console, f"  {line}")
 
 
 @app.command(rich_help_panel=LOOKING)
@@ -259,10 +259,10 @@ def status(folder: Folder, json_: Annotated[bool, typer.Option("--json", help="A
         return
     console = console_for()
     how = "never run" if last is None else f"last run: {last.exit_reason or 'under way, or killed'}"
-    console.print(f"{meta.get('name', folder.name)}: {count_rows(sum(counts.values()))}, {how}", markup=False, highlight=False)
-    console.print("  " + " · ".join([*state_words(counts), f"{spent_usd:.2f} USD"]), markup=False, highlight=False)
+    say(console, f"{meta.get('name', folder.name)}: {count_rows(sum(counts.values()))}, {how}")
+    say(console, "  " + " · ".join([*state_words(counts), f"{spent_usd:.2f} USD"]))
     if any(counts[state] for state in counts if state.is_open):
-        console.print(f"  go on with: batcher resume {folder}", markup=False, highlight=False)
+        say(console, f"  go on with: batcher resume {folder}")
 
 
 @app.command(rich_help_panel=LOOKING)
@@ -312,16 +312,21 @@ def models(
 ) -> None:
     """List the models of the service, with their prices."""
     from rich.table import Table
+    from rich.text import Text
 
     from batcher.catalog import list_models
+    from batcher.observe import one_line
 
     found = wait_for(list_models(search, environment(), simulate=simulate))
     table = Table("model", "kind", "price", box=None, pad_edge=False)
     for info in found:
         price = "not known" if info.base_price_usd is None else f"{info.base_price_usd:g} USD per {info.price_unit or 'request'}"
-        table.add_row(info.model_id, info.kind, price)
+        table.add_row(*(Text(one_line(cell)) for cell in (info.model_id, info.kind, price)))
     console = console_for()
-    console.print(table if found else f"no model matches {search!r}")
+    if found:
+        console.print(table)
+    else:
+        say(console, f"no model matches {search!r}")
 
 
 @app.command(rich_help_panel=MORE)
@@ -365,7 +370,7 @@ def init(
     from batcher.starter import write_starter
 
     write_starter(path, job, force=force)
-    typer.echo(f"{path} is written. Put in your own pictures and texts, then check it with: batcher plan {path}")
+    say(console_for(), f"{path} is written. Put in your own pictures and texts, then check it with: batcher plan {path}")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -376,7 +381,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         arm(os.environ.get(VARIABLE, ""))
         app(args=list(arguments) if arguments is not None else None)
     except BatcherError as error:
-        complain(error.message, error.remedy)
+        complain(error.message, error.remedy, is_list=isinstance(error, (ManifestError, UsageError)))
         sys.exit(error.exit_code)
     except Exception as error:
         confess(error)

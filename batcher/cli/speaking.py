@@ -14,13 +14,15 @@ if TYPE_CHECKING:
     from batcher.report import Report
 
 
-def complain(message: str, remedy: str = "") -> None:
-    """Say on standard error what went wrong, and what to do about it."""
+def complain(message: str, remedy: str = "", *, is_list: bool = False) -> None:
+    """Say on standard error what went wrong, and what to do about it: on one line, or a line for each of a list of faults."""
     console = console_for(stderr=True)
-    start = "batcher:\n" if "\n" in message else "batcher: "
-    console.print(f"{start}{harmless(message)}", markup=False, highlight=False, soft_wrap=True)
+    first, *more = message.split("\n") if is_list else [message]
+    say(console, "batcher:" if more else f"batcher: {first}")
+    for line in [first, *more] if more else []:
+        say(console, line)
     if remedy:
-        console.print(harmless(remedy), markup=False, highlight=False, soft_wrap=True)
+        say(console, remedy)
 
 
 def confess(error: BaseException) -> None:
@@ -28,21 +30,24 @@ def confess(error: BaseException) -> None:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     console = console_for(stderr=True)
-    console.print(harmless("".join(traceback.format_exception(error))), markup=False, highlight=False, soft_wrap=True, end="")
+    for line in "".join(traceback.format_exception(error)).rstrip("\n").split("\n"):
+        say(console, line)
     remedy = "Please report it, with the lines above. What was paid for is kept: `batcher resume DIR` goes on."
     complain(f"stopped by a fault of its own ({type(error).__name__}: {error}).", remedy)
 
 
-def harmless(text: str) -> str:
-    """`text` without anything that a terminal would obey."""
-    return "".join(character if character == "\n" or character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
+def say(console: Console, line: str) -> None:
+    """Write one line of text, and nothing that a terminal would obey."""
+    from batcher.observe.harmless import one_line
+
+    console.print(one_line(line), markup=False, highlight=False, soft_wrap=True)
 
 
 def console_for(*, stderr: bool = False) -> Console:
     """Where to write; obeys NO_COLOR and the kind of terminal."""
     from rich.console import Console
 
-    return Console(stderr=stderr)
+    return Console(stderr=stderr, emoji=False)
 
 
 def summarise(report: Report, out: Path, console: Console) -> None:
@@ -50,7 +55,7 @@ def summarise(report: Report, out: Path, console: Console) -> None:
     from batcher.cli.summary import summary_lines
 
     for line in summary_lines(report, out):
-        console.print(harmless(line), markup=False, highlight=False, soft_wrap=True)
+        say(console, line)
 
 
 def count_rows(n: int) -> str:

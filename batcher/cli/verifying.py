@@ -9,7 +9,7 @@ from pathlib import Path
 import typer
 
 from batcher.cli.running import carry_out
-from batcher.cli.speaking import complain, console_for, count_rows, harmless, summarise
+from batcher.cli.speaking import complain, console_for, count_rows, say, summarise
 from batcher.model import ExitReason, Mode
 from batcher.storage import Condition
 from batcher.verify import Check, Finding, check_folder, mend, settle
@@ -42,7 +42,7 @@ def verify_and_report(folder: Path, *, offline: bool, as_json: bool, allow_hosts
             summarise(outcome.report, folder, console_for())
             _print(_outcomes(check))
     if as_json:
-        typer.echo(json.dumps(_document(check), ensure_ascii=False))
+        typer.echo(json.dumps(_document(check)))
     raise typer.Exit(code if code is not None else 0 if check.is_whole else 1)
 
 
@@ -64,7 +64,7 @@ def salvage_and_report(folder: Path, target: Path) -> None:
 def _print(lines: Iterator[str] | Sequence[str]) -> None:
     console = console_for()
     for line in lines:
-        console.print(harmless(line), markup=False, highlight=False, soft_wrap=True)
+        say(console, line)
 
 
 def _findings(check: Check, folder: Path) -> Iterator[str]:

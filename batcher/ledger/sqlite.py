@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
+import os
 import sqlite3
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -249,6 +250,9 @@ def _check_sound(connection: sqlite3.Connection, path: Path | None) -> None:
 
 
 def _open(path: Path | None, *, had_wal: bool) -> sqlite3.Connection:
+    if path is not None:
+        with contextlib.suppress(OSError):  # SQLite says it better; what it makes beside the file gets the mode of the file
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
     connection = sqlite3.connect(path or ":memory:", isolation_level=None, check_same_thread=False)
     connection.row_factory = sqlite3.Row
     try:

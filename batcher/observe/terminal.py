@@ -13,6 +13,7 @@ from rich.text import Text
 
 from batcher.events import Event
 from batcher.model import Job
+from batcher.observe.harmless import one_line
 from batcher.observe.progress import Snapshot, duration, plain_line, state_words
 
 PLAIN_EVERY_S = 15.0
@@ -59,7 +60,7 @@ class SilentView(NoView):
 
     def say(self, message: str) -> None:
         """See `View`."""
-        self._console.print(message, markup=False, highlight=False, soft_wrap=True)
+        self._console.print(one_line(message), markup=False, highlight=False, emoji=False, soft_wrap=True)
 
 
 class PlainView(SilentView):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 from array import array
 from collections import Counter
@@ -33,6 +34,7 @@ from batcher.report.rows import result_row
 
 EXAMPLES = 3
 SAME_FILES = 20
+_UNSEEN = re.compile("[\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
 TIMINGS = ("queued_s", "running_s", "download_s")
 
 
@@ -96,11 +98,11 @@ def write_report(folder: Path, reader: LedgerView, now: float) -> Report:
         for job in reader.jobs():
             row = result_row(job)
             account.add(job, row)
-            file.write(row.model_dump_json())
+            file.write(_visible(row.model_dump_json()))
             file.write("\n")
         report = _report(reader, account, now)
     with _replacing(folder / FILES["report"]) as file:
-        file.write(report.model_dump_json(indent=2))
+        file.write(_visible(report.model_dump_json(indent=2)))
         file.write("\n")
     return report
 
@@ -111,6 +113,11 @@ def sweep(folder: Path) -> None:
         for draft in folder.glob(f".{name}.{'[0-9a-f]' * 8}.part"):
             with suppress(OSError):
                 draft.unlink(missing_ok=True)
+
+
+def _visible(text: str) -> str:
+    """JSON in which characters that a terminal obeys, or that some readers take for the end of a line, are written as `\\u…`."""
+    return _UNSEEN.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 def spread(durations: Sequence[float]) -> Spread:
@@ -170,7 +177,8 @@ def _replacing(path: Path) -> Iterator[IO[str]]:
     """A file that takes the place of `path` when it is complete and durable, and leaves no trace where it is not."""
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
-        with draft.open("x", encoding="utf-8", newline="\n") as file:
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600)  # prompts and ids stand in it
+        with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as file:
             yield file
             file.flush()
             reach(path.stem, "written")

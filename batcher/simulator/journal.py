@@ -28,7 +28,7 @@ class Journal:
     def __init__(self, state_dir: Path) -> None:
         self._path = state_dir / "journal.jsonl"
         try:
-            state_dir.mkdir(parents=True, exist_ok=True)
+            state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0), 0o600)
         except OSError as error:
             raise SimulatorError(f"{state_dir}: cannot hold the simulator's state: {error.strerror or error}") from error
