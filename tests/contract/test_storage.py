@@ -125,6 +125,7 @@ async def test_drafts_of_one_name_do_not_meet(storage, root):
     assert all(len(set(data)) == 1 for data in files_in(root).values())
 
 
+@pytest.mark.fault("B8")
 @pytest.mark.parametrize(
     "name", ["../x", "a/../../x", "/etc/x", "a//b", "", ".", "..", "a/", "./a", "a\\..\\b", "a\0b", "a\nb", "\ud800"], ids=lambda name: ascii(name)
 )
@@ -137,6 +138,7 @@ async def test_a_name_that_could_leave_the_folder_is_refused(storage, root, name
     assert files_in(root) == {}
 
 
+@pytest.mark.fault("B8")
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(name=st.text(st.sampled_from("ab./\\\0 é~:"), max_size=12))
 def test_no_name_at_all_writes_outside(tmp_path, name):

@@ -67,6 +67,7 @@ def test_a_field_may_ask_for_an_image_or_a_video(photo, media, fits):
             check_input(photo, media)
 
 
+@pytest.mark.fault("F9")
 @pytest.mark.parametrize(
     ("data", "words"),
     [
@@ -86,6 +87,7 @@ def test_what_is_no_whole_media_is_refused_by_name(tmp_path, data, words):
     assert caught.value.remedy
 
 
+@pytest.mark.fault("F9")
 def test_an_image_over_six_mebibytes_is_refused_with_its_size_and_the_limit(tmp_path):
     path = tmp_path / "large.png"
     path.write_bytes(PNG + bytes(IMAGE_MAX_BYTES + 1 - len(PNG)))
@@ -96,6 +98,7 @@ def test_an_image_over_six_mebibytes_is_refused_with_its_size_and_the_limit(tmp_
     assert check_input(path).size_bytes == IMAGE_MAX_BYTES
 
 
+@pytest.mark.fault("F9")
 def test_a_video_over_thirty_two_mebibytes_is_refused_before_it_is_read(tmp_path):
     path = tmp_path / "film.mp4"
     path.write_bytes(sample.mp4())
@@ -112,6 +115,7 @@ def test_a_large_file_that_is_no_media_is_told_apart_from_a_large_video(tmp_path
         check_input(path)
 
 
+@pytest.mark.fault("F9")
 def test_an_image_over_thirty_two_megapixels_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(inputs, "IMAGE_MAX_PIXELS", 1000)
     path = tmp_path / "wide.png"
@@ -120,6 +124,7 @@ def test_an_image_over_thirty_two_megapixels_is_refused(tmp_path, monkeypatch):
         check_input(path)
 
 
+@pytest.mark.fault("F9")
 def test_what_is_missing_or_no_file_is_refused(tmp_path):
     with pytest.raises(InputError, match="does not exist") as caught:
         check_input(tmp_path / "nothing.png")
@@ -132,6 +137,7 @@ def test_what_is_missing_or_no_file_is_refused(tmp_path):
         check_input(tmp_path / ("x" * 300))
 
 
+@pytest.mark.fault("X18", "F9")
 @pytest.mark.skipif(sys.platform == "win32", reason="pipes and devices of POSIX")
 def test_a_pipe_a_socket_or_a_device_is_refused_without_waiting_for_it(tmp_path):
     os.mkfifo(tmp_path / "pipe")
@@ -142,6 +148,7 @@ def test_a_pipe_a_socket_or_a_device_is_refused_without_waiting_for_it(tmp_path)
                 check_input(path)
 
 
+@pytest.mark.fault("F9")
 def test_a_file_that_may_not_be_read_is_an_input_error(photo, monkeypatch):
     def refuse(path, within=None):
         raise PermissionError(13, "Permission denied")
@@ -152,6 +159,7 @@ def test_a_file_that_may_not_be_read_is_an_input_error(photo, monkeypatch):
         check_input(photo)
 
 
+@pytest.mark.fault("F9")
 def test_a_file_that_grows_while_it_is_read_is_refused(photo, monkeypatch):
     inspect_file = inputs.inspect_file
 
@@ -216,6 +224,7 @@ async def test_a_file_that_was_not_planned_is_refused(photo, index):
         await DataUriBodies().encode(spec_of({"image": {"$input": index}}, check_input(photo)))
 
 
+@pytest.mark.fault("F9")
 @pytest.mark.parametrize("change", ["gone", "other size", "same size", "folder", "pipe"])
 async def test_a_file_that_is_not_the_planned_one_is_never_sent(photo, change):
     planned = check_input(photo)

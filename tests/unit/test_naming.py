@@ -14,6 +14,7 @@ def test_a_good_name_stays_as_it_is(text: str) -> None:
     assert file_stem(text) == text
 
 
+@pytest.mark.fault("F6")
 @pytest.mark.parametrize(
     "text",
     [
@@ -54,12 +55,14 @@ def test_a_bad_name_is_altered_and_marked_with_a_hash(text: str) -> None:
     assert file_stem(stem) == stem
 
 
+@pytest.mark.fault("F6", "F7")
 def test_two_names_that_clean_to_the_same_stay_apart() -> None:
     assert len({file_stem(text) for text in ("a/b", "a\\b", "a:b", "a?b", "a_b")}) == 5
     long = "x" * 300
     assert file_stem(long + "1") != file_stem(long + "2")
 
 
+@pytest.mark.fault("F6")
 @given(ANY_TEXT)
 def test_a_stem_is_always_safe(text: str) -> None:
     stem = file_stem(text)
@@ -71,17 +74,20 @@ def test_a_stem_is_always_safe(text: str) -> None:
     assert file_stem(stem) == stem
 
 
+@pytest.mark.fault("F7")
 @given(st.lists(ANY_TEXT, unique=True, max_size=50))
 def test_different_texts_get_different_stems(texts: list[str]) -> None:
     assert len({file_stem(text) for text in texts}) == len(texts)
 
 
+@pytest.mark.fault("F6", "B8")
 @pytest.mark.parametrize("text", ["../mug", "/etc/passwd", "a//b", "a/./b", "", "/", "..", ".", "a\\..\\b"])
 def test_a_stem_never_leaves_its_folder(text: str) -> None:
     assert file_stem(text) not in ("", ".", "..")
     assert not {"/", "\\"} & set(file_stem(text))
 
 
+@pytest.mark.fault("F7")
 def test_names_that_a_careless_disk_confuses_have_one_key() -> None:
     assert name_key("Mug") == name_key("mUG")
     assert name_key("Caf\u00e9") == name_key("cafe\u0301")

@@ -223,6 +223,7 @@ def test_links_and_data_uris_are_passed_on_as_they_are(desk: Desk, link: str) ->
     assert (spec.body["image_url"], spec.inputs) == (link, ())
 
 
+@pytest.mark.fault("F9")
 @pytest.mark.parametrize(
     ("image", "message"),
     [
@@ -389,6 +390,7 @@ def test_the_pattern_of_names_sees_id_fields_axes_and_extras(desk: Desk, pattern
     assert spec.stem == stem.replace("mug", spec.row_id)
 
 
+@pytest.mark.fault("F6", "B8")
 def test_a_value_never_makes_a_folder_or_leaves_the_output_folder(desk: Desk) -> None:
     head = {**RAW, "output": {"name": "out/{prompt}"}}
     for prompt in ("../../etc/passwd", "/abs", "a/b", "..", "."):

@@ -33,6 +33,7 @@ def test_text_is_asked_for_even_of_one_name() -> None:
         parse("{a}").render_text({"a": None})
 
 
+@pytest.mark.fault("F10")
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -83,6 +84,7 @@ def test_what_is_no_text_cannot_stand_in_a_text(value: object, kind: str) -> Non
         plain_text("a", value)  # type: ignore[arg-type]
 
 
+@pytest.mark.fault("F10")
 def test_a_text_cannot_outgrow_memory() -> None:
     with pytest.raises(TemplateError, match="longer than"):
         render("{a}{a}", {"a": "x" * (TEXT_LIMIT // 2 + 1)})
@@ -106,6 +108,7 @@ def test_an_escaped_brace_inside_a_list_is_a_template_too() -> None:
     assert compiled.render({}) == ["{a}"]
 
 
+@pytest.mark.fault("F10")
 def test_lists_cannot_be_nested_through_names() -> None:
     compiled = compile_value(["{a}", "{a}"])
     assert compiled is not None
@@ -159,6 +162,7 @@ def test_what_refers_to_a_faulty_template_has_no_error_of_its_own() -> None:
     assert filled["d"] == "xy"
 
 
+@pytest.mark.fault("F10")
 def test_texts_that_double_at_every_step_are_stopped() -> None:
     values = {f"n{n}": f"{{n{n + 1}}}{{n{n + 1}}}" for n in range(60)} | {"n60": "xxxxxxxx"}
     filled, errors = _resolved(values)
@@ -166,6 +170,7 @@ def test_texts_that_double_at_every_step_are_stopped() -> None:
     assert max(len(str(value)) for value in filled.values()) <= TEXT_LIMIT
 
 
+@pytest.mark.fault("F10")
 @given(TEXT)
 def test_any_text_is_parsed_or_refused(text: str) -> None:
     try:

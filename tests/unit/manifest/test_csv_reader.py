@@ -34,6 +34,7 @@ def test_each_record_is_a_row_at_the_line_where_it_starts() -> None:
     ]
 
 
+@pytest.mark.fault("F2")
 def test_a_byte_order_mark_crlf_and_names_in_any_script_are_taken() -> None:
     assert rows("\ufeffid,größe,名前\r\na,7,マグ\r\n".encode()) == [(2, {"id": "a", "größe": "7", "名前": "マグ"})]
 
@@ -42,6 +43,7 @@ def test_empty_cells_are_not_given_and_empty_lines_are_no_rows() -> None:
     assert rows("\n\nid,a,b\n\nx,,1\n , ,\n,,\ny,2,  \n") == [(5, {"id": "x", "b": "1"}), (8, {"id": "y", "a": "2"})]
 
 
+@pytest.mark.fault("F4")
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
 def test_the_separator_is_seen_from_the_header(separator: str) -> None:
     text = f'id{separator}prompt\na{separator}"x{separator}y, z; w"\n'
@@ -52,6 +54,7 @@ def test_a_separator_inside_a_quoted_column_name_does_not_count() -> None:
     assert rows('"a;b;c",d\n1,2\n') == [(2, {"a;b;c": "1", "d": "2"})]
 
 
+@pytest.mark.fault("F2")
 def test_one_column_and_no_line_end() -> None:
     assert rows("prompt\nhello; world") == [(2, {"prompt": "hello; world"})]
 
@@ -83,6 +86,7 @@ def test_lists_in_cells() -> None:
     assert rows('id,images\na,"[""x.png"", ""y.png""]"\n') == [(2, {"id": "a", "images": ["x.png", "y.png"]})]
 
 
+@pytest.mark.fault("F4")
 def test_a_row_of_another_width_is_told_and_the_others_are_read() -> None:
     found = read("a,b\n1,2\n1,2,3\n1\n3,4\n")
     assert [type(each) for each in found] == [Record, Problem, Problem, Record]
@@ -90,6 +94,7 @@ def test_a_row_of_another_width_is_told_and_the_others_are_read() -> None:
     assert str(found[2]).startswith("rows.csv:4: expected 2 cells, as in the header; found 1")
 
 
+@pytest.mark.fault("F2", "F4")
 @pytest.mark.parametrize(
     ("data", "said"),
     [
@@ -112,10 +117,12 @@ def test_what_cannot_be_read_is_told_once_with_its_line(data: bytes, said: str) 
     assert fault.startswith(said)
 
 
+@pytest.mark.fault("F4")
 def test_reading_goes_on_after_a_fault_of_one_line() -> None:
     assert len(read('a,b\n"x" y,1\n1,2\n')) == 2
 
 
+@pytest.mark.fault("F4")
 def test_a_cell_of_a_mebibyte_is_taken_and_a_larger_one_refused() -> None:
     assert len(str(rows(f"a,b\n1,{'x' * CELL_LIMIT}\n")[0][1]["b"])) == CELL_LIMIT
     (fault,) = faults(f"a,b\n1,2\n1,{'x' * (CELL_LIMIT + 1)}\n3,4\n")
@@ -131,6 +138,7 @@ def test_a_limit_that_somebody_else_raised_stays() -> None:
         csv.field_size_limit(before)
 
 
+@pytest.mark.fault("F2")
 def test_a_line_without_end_is_refused_before_it_is_in_memory() -> None:
     class Endless(io.RawIOBase):
         def readable(self) -> bool:
@@ -149,11 +157,13 @@ def test_a_line_without_end_is_refused_before_it_is_in_memory() -> None:
     assert peak < 5 * LINE_LIMIT_BYTES
 
 
+@pytest.mark.fault("F3")
 @given(st.binary(max_size=300))
 def test_any_bytes_give_records_or_problems(data: bytes) -> None:
     assert all(isinstance(each, (Record, Problem)) for each in read(data))
 
 
+@pytest.mark.fault("F3", "F4")
 @given(st.text(alphabet='ab,;"\n\r\t []{}\ufeff', max_size=100))
 def test_any_text_gives_records_or_problems(text: str) -> None:
     assert all(isinstance(each, (Record, Problem)) for each in read(text))

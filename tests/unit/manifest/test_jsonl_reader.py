@@ -23,6 +23,7 @@ def test_each_line_is_a_row() -> None:
     ]
 
 
+@pytest.mark.fault("F3")
 @pytest.mark.parametrize(
     ("line", "said"),
     [
@@ -53,6 +54,7 @@ def test_a_bad_line_is_told_and_the_others_are_read(line: str, said: str) -> Non
     assert str(found[1]).startswith(said)
 
 
+@pytest.mark.fault("F2")
 @pytest.mark.parametrize(
     ("data", "said"),
     [(b'{"a": "\xe9"}\n{"b": 1}', "rows.jsonl:1:8: the byte 0xE9 is not UTF-8"), (b'{"a": 1}\n\0\n', "rows.jsonl:2: a NUL byte")],
@@ -81,11 +83,13 @@ def test_json_comes_back(value: object, ensure_ascii: bool) -> None:
     assert decode(json.dumps(value, ensure_ascii=ensure_ascii)) == value
 
 
+@pytest.mark.fault("F3")
 @given(st.binary(max_size=200) | st.text(alphabet='{}[]",:\\u0d81eE+-.Nna\n ', max_size=100).map(str.encode))
 def test_any_bytes_give_records_or_problems(data: bytes) -> None:
     assert all(isinstance(each, (Record, Problem)) for each in read(data))
 
 
+@pytest.mark.fault("F3")
 def test_a_mistake_deep_inside_is_an_error_of_ours() -> None:
     with pytest.raises(JsonError):
         decode("[" * 100_000)

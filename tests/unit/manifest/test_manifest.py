@@ -460,6 +460,7 @@ values = st.recursive(
 names = st.sampled_from(["id", "image", "imgae", "prompt", "seed", "a", "b", "{a}"])
 
 
+@pytest.mark.fault("F3")
 @settings(suppress_health_check=[HealthCheck.too_slow])
 @given(
     rows=st.lists(st.dictionaries(names, values, max_size=4), max_size=4),
@@ -488,6 +489,7 @@ def test_any_data_gives_rows_problems_or_one_error(
             opened.locate(each, "image")
 
 
+@pytest.mark.fault("F3")
 @settings(suppress_health_check=[HealthCheck.too_slow])
 @given(st.binary(max_size=200) | st.text(alphabet="abjorws:-[]{}\n ,'\"", max_size=80).map(str.encode), st.sampled_from([None, *Format]))
 def test_any_bytes_give_a_manifest_or_one_error(data: bytes, form: Format | None) -> None:

@@ -25,6 +25,7 @@ def faults(text: str | bytes) -> list[str]:
     return [str(problem) for problem in caught.value.problems]
 
 
+@pytest.mark.fault("F5")
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
@@ -73,6 +74,7 @@ def test_nested_data_block_text_and_flow() -> None:
     assert value(text) == {"a": [{"b": "two\nlines\n", "c": [1, {"d": "e"}]}, []], "f": "folded text"}
 
 
+@pytest.mark.fault("F2")
 def test_a_byte_order_mark_is_left_out() -> None:
     assert plain(load(b"\xef\xbb\xbfa: 1", "m.yaml")) == {"a": 1}
 
@@ -99,6 +101,7 @@ def test_every_value_knows_its_place() -> None:
     assert str(where_in(root, (), "m.yaml")) == "m.yaml:1:1"
 
 
+@pytest.mark.fault("F5", "F3")
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -154,6 +157,7 @@ def test_an_unquoted_template_is_told_before_the_error_that_it_leads_to() -> Non
     assert second.startswith("m.yaml:1:8: not valid YAML: the line does not fit what stands above it")
 
 
+@pytest.mark.fault("F3")
 def test_half_a_character_is_refused() -> None:
     assert len(faults('a: "\\ud83d"')) == 1
 
@@ -162,23 +166,27 @@ def test_several_faults_come_together() -> None:
     assert len(faults("a: !x 1\na: 2\nb: " + "9" * 30)) == 3
 
 
+@pytest.mark.fault("F2")
 def test_a_file_that_is_too_large_is_refused_with_advice() -> None:
     (said,) = faults(b" " * (SIZE_LIMIT_BYTES + 1))
     assert said.startswith("m.yaml: the file is larger than 64 MiB (give the rows as CSV or JSONL")
 
 
+@pytest.mark.fault("F5")
 def test_an_alias_bomb_is_refused_before_it_grows() -> None:
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"] + [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 20)]
     (said,) = faults("\n".join(lines))
     assert said.startswith("m.yaml:7:10: aliases make the file grow to more than 2,000,000 values")
 
 
+@pytest.mark.fault("F5")
 def test_aliases_cannot_nest_deeper_than_is_allowed() -> None:
     lines = ["a0: &a0 [x]"] + [f"a{n}: &a{n} [[*a{n - 1}]]" for n in range(1, 40)]
     (said,) = faults("\n".join(lines))
     assert "aliases nest the file more than 50 deep" in said
 
 
+@pytest.mark.fault("F5")
 def test_too_many_values_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(yaml_reader, "VALUES_LIMIT", 10)
     (said,) = faults("[" + "x, " * 20 + "]")
@@ -208,6 +216,7 @@ def test_rows_that_are_no_list() -> None:
     assert str(said).startswith("m.yaml:1:1: expected a list of rows; found")
 
 
+@pytest.mark.fault("F5")
 @given(st.text(alphabet="ab:-[]{}&*!|>'\"#%@`, \n\t?<~0179.", max_size=60))
 def test_any_text_is_read_or_refused(text: str) -> None:
     for each in (yaml.CSafeLoader, yaml.SafeLoader):
@@ -215,6 +224,7 @@ def test_any_text_is_read_or_refused(text: str) -> None:
         assert read_or_refused(text.encode())
 
 
+@pytest.mark.fault("F5")
 @given(st.binary(max_size=100))
 def test_any_bytes_are_read_or_refused(data: bytes) -> None:
     assert read_or_refused(data)
