@@ -247,7 +247,8 @@ class Expansion:
         problem = unknown_key(name, sorted(self._known or ()), where, noun="field")
         if problem.hint:
             return problem
-        return Problem(where, problem.message, problem.field, "list it under extra_fields if only the report uses it")
+        hint = f"if only the report uses it, list it under extra_fields or say --extra-field {shortened(name)}; the name of a row is called id"
+        return Problem(where, problem.message, problem.field, hint)
 
     def _template_problem(self, name: str, error: TemplateError, record: Record) -> tuple[Problem, bool]:
         """The problem of a template, and whether it is one of the head and the same for every row."""

@@ -243,7 +243,7 @@ def test_names_of_the_output_are_extras_too(folder: Path) -> None:
             [
                 (
                     "m.yaml:4:4: zzz: not a known field; allowed: aspect_ratio, image, prompt, seed"
-                    " (list it under extra_fields if only the report uses it)"
+                    " (if only the report uses it, list it under extra_fields or say --extra-field zzz; the name of a row is called id)"
                 )
             ],
         ),
