@@ -7,7 +7,7 @@ import os
 import random
 import socket
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,7 @@ from batcher.providers.runcomfy import open_runcomfy
 from batcher.report import Report, sweep, write_report
 from batcher.settings import RunSettings
 from batcher.simulator import Simulator, SimulatorError, SimulatorSettings
+from batcher.stopping import Stopper
 from batcher.storage import LocalStorage
 from batcher.version import VERSION
 
@@ -91,37 +92,6 @@ class Outcome:
     trouble: str = ""
 
 
-class Stopper:
-    """What a signal talks to: remembers the stops that come before the engine is there to be told."""
-
-    def __init__(self) -> None:
-        self._stops: list[ExitReason] = []
-        self._tell: Callable[[ExitReason], object] | None = None
-
-    def stop(self, reason: ExitReason) -> None:
-        """Climb one step of the ladder of stopping. From any thread, and also where nothing runs any more."""
-        self._stops.append(reason)
-        if self._tell is not None:
-            self._tell(reason)
-
-    @property
-    def reason(self) -> ExitReason | None:
-        """Why a stop was asked for first; None while it was not."""
-        return self._stops[0] if self._stops else None
-
-    @contextmanager
-    def telling(self, engine: Engine) -> Iterator[None]:
-        """Meanwhile, tell `engine`."""
-        loop = asyncio.get_running_loop()
-        self._tell = lambda reason: loop.call_soon_threadsafe(engine.interrupt, reason)
-        for reason in tuple(self._stops):
-            engine.interrupt(reason)
-        try:
-            yield
-        finally:
-            self._tell = None
-
-
 async def run_batch(
     options: RunOptions,
     environment: Environment,
@@ -134,7 +104,7 @@ async def run_batch(
     """Plan if there is a manifest, run what is open, and report. Raises `BatcherError` for what keeps the batch from being run at all."""
     stopper = stopper or Stopper()
     async with AsyncExitStack() as stack:
-        manifest = options.opener() if options.opener is not None else None
+        manifest = _open_manifest(options.opener, stopper) if options.opener is not None else None
         ledger = await stack.enter_async_context(open_folder(options.out, create=manifest is not None, take_over=options.take_over))
         clock = LoopClock()
         reader = stack.enter_context(LedgerReader(options.out / LEDGER))
@@ -197,7 +167,7 @@ class _OpenBatch:
         run = await self.ledger.begin_run(self.clock.now(), os.getpid(), socket.gethostname())
         try:
             async with self._engine(observer) as engine:
-                with stopper.telling(engine):
+                with stopper.telling(engine.interrupt):
                     reason = await engine.run(beside=lambda: _show(view, self.ledger, self.clock))
             await self.ledger.end_run(run, self.clock.now(), reason)
         except BaseException as error:
@@ -288,6 +258,11 @@ async def preview(opener: Opener, out: Path | None) -> tuple[Manifest, PlanSumma
         await ledger.aclose()
 
 
+def _open_manifest(opener: Opener, stopper: Stopper) -> Manifest:
+    with stopper.interruptible():
+        return opener()
+
+
 async def _plan(ledger: SqliteLedger, manifest: Manifest, stopper: Stopper, facts: Facts | None = None, *, dry_run: bool = False) -> PlanSummary:
     planner = Planner(manifest, Definitions(), random.SystemRandom())
 
@@ -297,7 +272,11 @@ async def _plan(ledger: SqliteLedger, manifest: Manifest, stopper: Stopper, fact
                 raise InterruptedRunError(stopper.reason)
             yield item
 
-    return await ledger.plan(items(), facts=facts, dry_run=dry_run)
+    try:
+        return await ledger.plan(items(), facts=facts, dry_run=dry_run)
+    except asyncio.CancelledError:  # the thread that plans hears of it at its next row
+        stopper.stop(ExitReason.INTERRUPTED)
+        raise
 
 
 def _refuse_another_batch(manifest: Manifest, out: Path, meta: Mapping[str, Any]) -> None:
@@ -351,4 +330,4 @@ async def _show(view: View, ledger: SqliteLedger, clock: Clock) -> None:
         await clock.wait(never, view.interval_s)
 
 
-__all__ = ["Opener", "Outcome", "RunOptions", "SilentView", "Stopper", "exit_code", "preview", "run_batch"]
+__all__ = ["Opener", "Outcome", "RunOptions", "SilentView", "exit_code", "preview", "run_batch"]

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from batcher.app import Outcome, RunOptions, Stopper, run_batch
+from batcher.app import Outcome, RunOptions, run_batch
 from batcher.config import Environment
 from batcher.errors import BatcherError, UsageError
 from batcher.events import Event
@@ -18,6 +18,7 @@ from batcher.model import ExitReason, Job, Json
 from batcher.observe import NoView
 from batcher.report import Report, ResultRow, result_row
 from batcher.simulator import SimulatorSettings
+from batcher.stopping import Stopper
 
 
 class Batch:

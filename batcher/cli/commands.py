@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import warnings
 from collections.abc import Sequence
 from enum import StrEnum
@@ -45,6 +44,7 @@ from batcher.cli.options import (
     simulator_of,
 )
 from batcher.cli.running import environment, run_and_report, until_signalled, wait_for
+from batcher.cli.signals import SignalledError
 from batcher.cli.speaking import complain, confess, console_for, count_rows, plan_lines, say, summarise
 from batcher.cli.streams import make_streams_patient
 from batcher.crashpoints import VARIABLE, arm
@@ -373,8 +373,8 @@ def init(
     say(console_for(), f"{path} is written. Put in your own pictures and texts, then check it with: batcher plan {path}")
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line, and exit with one of the codes of `docs/reference/exit-codes.md`."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns one of the codes of `docs/reference/exit-codes.md`, to exit with."""
     warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")  # remarks on damaged EXIF data, which decoding does not need
     make_streams_patient()
     try:
@@ -382,9 +382,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         app(args=list(arguments) if arguments is not None else None)
     except BatcherError as error:
         complain(error.message, error.remedy, is_list=isinstance(error, (ManifestError, UsageError)))
-        sys.exit(error.exit_code)
+        return error.exit_code
+    except SignalledError:
+        raise
     except Exception as error:
         confess(error)
-        sys.exit(BatcherError.exit_code)
+        return BatcherError.exit_code
     except SystemExit as error:
-        sys.exit(USAGE_CODE if error.code == TYPER_USAGE_CODE else error.code)
+        return USAGE_CODE if error.code == TYPER_USAGE_CODE else int(error.code or 0)
+    return 0

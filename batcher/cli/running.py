@@ -6,18 +6,19 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
 
+from batcher.cli.signals import SignalledError, leave, on_signals
 from batcher.cli.speaking import complain, console_for, count_rows, plan_lines, summarise
 from batcher.model import ExitReason
 
 if TYPE_CHECKING:
-    from batcher.app import Outcome, RunOptions, Stopper
+    from batcher.app import Outcome, RunOptions
     from batcher.config import Environment
     from batcher.ports import PlanSummary
 
@@ -27,6 +28,7 @@ T = TypeVar("T")
 def run_and_report(options: RunOptions, *, quiet: bool, log_json: bool) -> None:
     """Run a batch as `options` say, show how it goes, and exit with its code."""
     outcome = carry_out(options, quiet=quiet, log_json=log_json)
+    on_signals(lambda number: None)  # the last words are said whatever comes
     if outcome.trouble:
         complain(outcome.trouble, "")
     if not quiet:
@@ -36,8 +38,9 @@ def run_and_report(options: RunOptions, *, quiet: bool, log_json: bool) -> None:
 
 def carry_out(options: RunOptions, *, quiet: bool, log_json: bool = False) -> Outcome:
     """Run a batch as `options` say, and show how it goes."""
-    from batcher.app import Stopper, run_batch
+    from batcher.app import run_batch
     from batcher.observe import EventLog, choose_view
+    from batcher.stopping import Stopper
 
     console = console_for(stderr=True)
     view = choose_view(console, quiet=quiet or log_json)
@@ -47,16 +50,25 @@ def carry_out(options: RunOptions, *, quiet: bool, log_json: bool = False) -> Ou
         if not (quiet or log_json):
             view.say(" · ".join([count_rows(summary.total), *plan_lines(summary)]))
 
-    async def main() -> Outcome:
-        with _signals(stopper):
-            return await run_batch(
-                options, environment(), view=view, observers=[EventLog(sys.stderr)] if log_json else [], stopper=stopper, on_plan=announce
-            )
+    outcomes: list[Outcome] = []
 
+    async def main() -> None:
+        observers = [EventLog(sys.stderr)] if log_json else []
+        outcomes.append(await run_batch(options, environment(), view=view, observers=observers, stopper=stopper, on_plan=announce))
+
+    def tell(number: int) -> None:
+        if outcomes:  # all is done and written: the event loop only waits for its threads
+            leave(number)
+        stopper.signalled(ExitReason.INTERRUPTED if number == signal.SIGINT else ExitReason.TERMINATED)
+
+    on_signals(tell)
     try:
-        return wait_for(main())
+        with suppress(SignalledError):
+            wait_for(main())
     finally:
         view.close()
+    on_signals(leave)
+    return outcomes[0]
 
 
 def environment() -> Environment:
@@ -80,35 +92,12 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return uvloop.new_event_loop
 
 
-@contextmanager
-def _signals(stopper: Stopper) -> Iterator[None]:
-    """Ctrl-C, SIGTERM and a closed terminal stop the batch instead of the process."""
-    loop = asyncio.get_running_loop()
-    reasons = {"SIGINT": ExitReason.INTERRUPTED, "SIGTERM": ExitReason.TERMINATED, "SIGHUP": ExitReason.TERMINATED}
-    numbers = {number: reason for name, reason in reasons.items() if (number := getattr(signal, name, None)) is not None}
-    ours = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]  # nohup is respected
-    for number in ours:
-        try:
-            loop.add_signal_handler(number, stopper.stop, numbers[number])
-        except NotImplementedError:  # Windows
-            signal.signal(number, lambda *_, reason=numbers[number]: loop.call_soon_threadsafe(stopper.stop, reason))
-    try:
-        yield
-    finally:
-        for number in ours:
-            try:
-                loop.remove_signal_handler(number)
-            except NotImplementedError:
-                signal.signal(number, signal.SIG_DFL)
-
-
 async def until_signalled(serving: Coroutine[Any, Any, None]) -> None:
-    """Serve until Ctrl-C or SIGTERM, and leave without a traceback."""
+    """Serve until a signal comes, and leave as if that were the end of it."""
     task = asyncio.ensure_future(serving)
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, task.cancel)
+    on_signals(lambda number: loop.call_soon_threadsafe(task.cancel))
     try:
         await task
     except asyncio.CancelledError:
-        return
+        on_signals(leave)

@@ -8,6 +8,7 @@ not.
 
 from __future__ import annotations
 
+import asyncio
 import io
 import os
 import ssl
@@ -26,6 +27,9 @@ from batcher.errors import ApiError, ApiErrorKind, UsageError
 
 BODY_MAX_BYTES = 8 * 2**20
 """No answer of an API needs more; what is longer is not read to its end."""
+
+LOOK_S = 0.5
+"""How long a call whose time is up is given to find its answer in the buffer of its connection."""
 
 _JSON = {"Content-Type": "application/json"}
 
@@ -59,10 +63,11 @@ class HttpClient:
     A GET on a kept connection that turns out to be closed is sent once more by aiohttp itself.
     """
 
-    def __init__(self, session: aiohttp.ClientSession, headers: Mapping[str, str], proxies: Mapping[str, URL]) -> None:
+    def __init__(self, session: aiohttp.ClientSession, headers: Mapping[str, str], proxies: Mapping[str, URL], limit_s: float) -> None:
         self._session = session
         self._headers = headers
         self._proxies = proxies
+        self._limit_s = limit_s
 
     async def get(self, url: URL) -> Answer:
         """Ask for `url`. Raises `ApiError` where no whole answer came; an answer of any status is returned."""
@@ -76,24 +81,41 @@ class HttpClient:
         progress = _Progress()
         call = f"{method} {url.raw_path}"
         try:
-            response = await self._session.request(
-                method,
-                url,
-                # A stream and not bytes: aiohttp writes it piece by piece, and warns of large bodies given as bytes.
-                data=None if body is None else io.BytesIO(body),
-                headers=self._headers if body is None else {**self._headers, **_JSON},
-                allow_redirects=False,
-                proxy=self._proxies.get(url.host or ""),
-                trace_request_ctx=progress,
-            )
-            try:
-                return Answer(response.status, response.headers, await _read(response, call))
-            finally:
-                # Keeps a connection that was read to the end, and cuts one whose upload goes on after an early answer: leaving an `async with`
-                # would wait for that upload without a deadline.
-                response.close()
+            async with _within(self._limit_s):
+                response = await self._session.request(
+                    method,
+                    url,
+                    # A stream and not bytes: aiohttp writes it piece by piece, and warns of large bodies given as bytes.
+                    data=None if body is None else io.BytesIO(body),
+                    headers=self._headers if body is None else {**self._headers, **_JSON},
+                    allow_redirects=False,
+                    proxy=self._proxies.get(url.host or ""),
+                    trace_request_ctx=progress,
+                )
+                try:
+                    return Answer(response.status, response.headers, await _read(response, call))
+                finally:
+                    # Keeps a connection that was read to the end, and cuts one whose upload goes on after an early answer: leaving an `async with`
+                    # would wait for that upload without a deadline.
+                    response.close()
         except (aiohttp.ClientError, OSError) as error:
             raise _failure(error, call, url, progress.opened) from error
+
+
+@asynccontextmanager
+async def _within(limit_s: float) -> AsyncIterator[None]:
+    """Raises `TimeoutError` once `limit_s` seconds are over and still nothing came.
+
+    A process that stood still finds, when it goes on, its time over and the answer in the buffer. aiohttp's own limit would strike before looking
+    there, and a submit that was answered would be in doubt.
+    """
+    loop = asyncio.get_running_loop()
+    async with asyncio.timeout(None) as deadline:
+        timer = loop.call_later(limit_s, lambda: deadline.reschedule(loop.time() + LOOK_S))
+        try:
+            yield
+        finally:
+            timer.cancel()
 
 
 async def _read(response: aiohttp.ClientResponse, call: str) -> bytes:
@@ -107,9 +129,15 @@ async def _read(response: aiohttp.ClientResponse, call: str) -> bytes:
 
 @asynccontextmanager
 async def open_client(
-    headers: Mapping[str, str], timeouts: aiohttp.ClientTimeout, *, connections: int, keep_alive_s: float, proxies: Mapping[str, URL]
+    headers: Mapping[str, str],
+    timeouts: aiohttp.ClientTimeout,
+    *,
+    limit_s: float,
+    connections: int,
+    keep_alive_s: float,
+    proxies: Mapping[str, URL],
 ) -> AsyncIterator[HttpClient]:
-    """A client with a pool of at most `connections`, closed at the end.
+    """A client with a pool of at most `connections`, closed at the end. A call may take `limit_s` in all, and what `timeouts` say besides.
 
     A connection that was idle for longer than `keep_alive_s` is not used again. `proxies` maps a host to the proxy that leads to it.
     """
@@ -123,7 +151,7 @@ async def open_client(
         trust_env=False,
     ) as session:
         # The headers are those of each request and not of the session: aiohttp sends a session's own to a proxy too, with our token as its password.
-        yield HttpClient(session, headers, proxies)
+        yield HttpClient(session, headers, proxies, limit_s)
 
 
 def proxy_for(url: URL) -> URL | None:

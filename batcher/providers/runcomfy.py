@@ -214,14 +214,26 @@ async def open_runcomfy(base: str, token: str, settings: RunSettings, *, clock: 
         "Accept-Encoding": "identity",
     }
     connect_s, read_s = settings.connect_timeout_s, settings.read_timeout_s
-    # No read time-out of its own: silence while the service thinks, or while a large body goes up, is no reason to make doubt before the time is up.
-    submit_timeout = aiohttp.ClientTimeout(total=settings.submit_timeout_s, connect=connect_s)
-    # An answer that trickles is never silent, so the whole has a limit too.
-    read_timeout = aiohttp.ClientTimeout(total=connect_s + 2 * read_s, connect=connect_s, sock_read=read_s)
-    async with (
-        open_client(headers, submit_timeout, connections=settings.posts_in_flight, keep_alive_s=_SUBMIT_KEEP_ALIVE_S, proxies=proxies) as submits,
-        open_client(headers, read_timeout, connections=settings.concurrency, keep_alive_s=_READ_KEEP_ALIVE_S, proxies=proxies) as reads,
-    ):
+    # No read time-out for submits: silence while the service thinks, or while a large body goes up, is no reason to make doubt before the time is up.
+    submit_timeout = aiohttp.ClientTimeout(total=None, connect=connect_s)
+    read_timeout = aiohttp.ClientTimeout(total=None, connect=connect_s, sock_read=read_s)
+    submits_open = open_client(
+        headers,
+        submit_timeout,
+        limit_s=settings.submit_timeout_s,
+        connections=settings.posts_in_flight,
+        keep_alive_s=_SUBMIT_KEEP_ALIVE_S,
+        proxies=proxies,
+    )
+    reads_open = open_client(
+        headers,
+        read_timeout,
+        limit_s=connect_s + 2 * read_s,  # an answer that trickles is never silent, so the whole has a limit too
+        connections=settings.concurrency,
+        keep_alive_s=_READ_KEEP_ALIVE_S,
+        proxies=proxies,
+    )
+    async with submits_open as submits, reads_open as reads:
         yield RunComfy(address, balance, secret, submits=submits, reads=reads, clock=clock)
 
 

@@ -23,14 +23,14 @@ def manifest(tmp_path: Path) -> Path:
 
 def test_sigkill_in_the_middle_costs_nothing_twice(tmp_path: Path, manifest: Path) -> None:
     out = tmp_path / "out"
-    with service(tmp_path, "--latency-s", 1.0, "--slots", 6, "--art", "plain") as simulated:
+    with service(tmp_path, "--latency-s", 2.0, "--slots", 6, "--art", "plain") as simulated:
         command = ("run", manifest, *JOB, "--concurrency", ROWS, "--out", out)
         running = start(*command, home=tmp_path, env=simulated.env)
-        wait_until(lambda: status(out, tmp_path).get("done", 0) >= 5, "the first rows to be done")
-        wait_until(lambda: nothing_to_submit(status(out, tmp_path)), "every row to be submitted")
+        wait_until(lambda: status(out).get("done", 0) >= 5, "the first rows to be done")
+        wait_until(lambda: nothing_to_submit(status(out)), "every row to be submitted")
         running.kill()
         running.communicate()
-        killed = status(out, tmp_path)
+        killed = status(out)
         assert killed["done"] < ROWS
         again = batcher(*command, home=tmp_path, env=simulated.env)
         assert again.returncode == 0, again.stderr
@@ -62,7 +62,7 @@ def test_ctrl_c_takes_back_what_is_queued_and_resume_completes(tmp_path: Path, m
     out = tmp_path / "out"
     with service(tmp_path, "--latency-s", 0.7, "--slots", 4, "--art", "plain") as simulated:
         running = start("run", manifest, *JOB, "--out", out, home=tmp_path, env=simulated.env)
-        wait_until(lambda: status(out, tmp_path).get("done", 0) >= 3, "the first rows to be done")
+        wait_until(lambda: status(out).get("done", 0) >= 3, "the first rows to be done")
         running.send_signal(signal.SIGINT)
         said, complained = running.communicate(timeout=60)
         assert running.returncode == 130, complained
@@ -84,7 +84,7 @@ def test_a_second_signal_leaves_at_once_with_every_id_kept(tmp_path: Path, manif
     out = tmp_path / "out"
     with service(tmp_path, "--latency-s", 60, "--slots", ROWS, "--art", "plain") as simulated:
         running = start("run", manifest, *JOB, "--out", out, home=tmp_path, env=simulated.env)
-        wait_until(lambda: status(out, tmp_path).get("submitted", 0) == ROWS, "every row to be submitted")
+        wait_until(lambda: status(out).get("submitted", 0) == ROWS, "every row to be submitted")
         running.send_signal(number)
         time.sleep(0.3)
         running.send_signal(number)
@@ -99,7 +99,7 @@ def test_cancel_takes_back_what_an_interrupted_run_left_queued(tmp_path: Path, m
     out = tmp_path / "out"
     with service(tmp_path, "--latency-s", 60, "--slots", 4, "--art", "plain") as simulated:
         running = start("run", manifest, *JOB, "--out", out, home=tmp_path, env=simulated.env)
-        wait_until(lambda: status(out, tmp_path).get("submitted", 0) == ROWS, "every row to be submitted")
+        wait_until(lambda: status(out).get("submitted", 0) == ROWS, "every row to be submitted")
         running.kill()
         running.communicate()
         cancelled = batcher("cancel", out, home=tmp_path, env=simulated.env)
@@ -112,7 +112,7 @@ def test_a_second_process_on_the_folder_is_refused_with_the_owner_named(tmp_path
     out = tmp_path / "out"
     with service(tmp_path, "--latency-s", 60, "--art", "plain") as simulated:
         running = start("run", manifest, *JOB, "--out", out, home=tmp_path, env=simulated.env)
-        wait_until(lambda: status(out, tmp_path).get("submitted", 0) > 0, "the first submissions")
+        wait_until(lambda: status(out).get("submitted", 0) > 0, "the first submissions")
         refused = batcher("resume", out, home=tmp_path, env=simulated.env)
         running.kill()
         running.communicate()
@@ -124,8 +124,8 @@ def test_a_simulated_run_that_was_killed_is_resumed_with_its_simulator(tmp_path:
     out = tmp_path / "out"
     flags = ("--simulate", "--speed", 25, "--slots", 4, "--concurrency", 24, "--art", "plain", "--out", out)
     running = start("run", SAMPLES / "quickstart.yaml", *flags, home=tmp_path, stderr=subprocess.DEVNULL)
-    wait_until(lambda: status(out, tmp_path).get("submitted", 0) >= 8, "submissions")
-    wait_until(lambda: nothing_to_submit(status(out, tmp_path)), "every row to be submitted")
+    wait_until(lambda: status(out).get("submitted", 0) >= 8, "submissions")
+    wait_until(lambda: nothing_to_submit(status(out)), "every row to be submitted")
     running.kill()
     running.communicate()
     resumed = batcher("resume", out, home=tmp_path)

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import gzip
 import ssl
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from batcher.providers import http
 from batcher.providers.http import HttpClient, Secret, is_loopback, open_client, proxy_for
 from tests.support.raw_server import (
     Act,
+    Exchange,
     RawServer,
     answer,
     black_hole,
@@ -41,9 +43,9 @@ CANARY = "canary-token"
 async def client(
     *, total_s: float = 5.0, connect_s: float = 5.0, read_s: float | None = None, keep_alive_s: float = 5.0, proxies: dict[str, URL] | None = None
 ) -> AsyncIterator[HttpClient]:
-    timeouts = aiohttp.ClientTimeout(total=total_s, connect=connect_s, sock_read=read_s)
+    timeouts = aiohttp.ClientTimeout(total=None, connect=connect_s, sock_read=read_s)
     headers = {"Authorization": Secret(f"Bearer {CANARY}")}
-    async with open_client(headers, timeouts, connections=4, keep_alive_s=keep_alive_s, proxies=proxies or {}) as opened:
+    async with open_client(headers, timeouts, limit_s=total_s, connections=4, keep_alive_s=keep_alive_s, proxies=proxies or {}) as opened:
         yield opened
 
 
@@ -155,9 +157,21 @@ async def test_a_connection_that_does_not_open_in_time_sends_nothing(settings: d
         assert "could not be opened in time" in await unreachable(f"http://127.0.0.1:{port}/x", **settings)
 
 
+@pytest.mark.fault("A7")
+async def test_an_answer_that_came_while_the_process_stood_still_is_read() -> None:
+    """The time of the call is over by the time that the event loop looks at its connections again."""
+
+    async def answer_then_stand_still(exchange: Exchange) -> None:
+        await answer({})(exchange)
+        time.sleep(0.3)
+
+    async with raw_server(answer_then_stand_still) as server, client(total_s=0.2) as http_client:
+        assert (await http_client.post(URL(f"{server.url}/x"), b"{}")).status == 200
+
+
 async def test_waiting_for_a_free_connection_sends_nothing() -> None:
-    timeouts = aiohttp.ClientTimeout(total=5, connect=0.05)
-    async with raw_server(hang) as server, open_client({}, timeouts, connections=1, keep_alive_s=1, proxies={}) as http_client:
+    timeouts = aiohttp.ClientTimeout(total=None, connect=0.05)
+    async with raw_server(hang) as server, open_client({}, timeouts, limit_s=5, connections=1, keep_alive_s=1, proxies={}) as http_client:
         first = asyncio.create_task(http_client.post(URL(f"{server.url}/x"), b"{}"))
         while not server.requests:
             await asyncio.sleep(0.001)

@@ -96,5 +96,5 @@ async def test_submits_have_as_many_connections_as_posts_may_be_in_flight_and_yo
         assert reads.connector is not None
         assert (submits.connector.limit, reads.connector.limit) == (7, 9)
         assert (submits.connector._keepalive_timeout or 0) <= 2
-        assert submits.timeout.total == RunSettings().submit_timeout_s
+        assert runcomfy._submits._limit_s == RunSettings().submit_timeout_s
         assert reads.timeout.sock_read == RunSettings().read_timeout_s
