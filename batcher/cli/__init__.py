@@ -9,6 +9,7 @@ import sys
 def main() -> None:
     """Run the command line. A signal ends it at any moment: quietly, and with a code of `docs/reference/exit-codes.md`."""
     from batcher.cli.signals import SignalledError, ignore_signals_at_exit, leave, on_signals
+    from batcher.cli.streams import finish_streams, hurry_streams
 
     on_signals(leave)
     try:
@@ -16,10 +17,12 @@ def main() -> None:
 
         code = run()
     except SignalledError as signalled:
+        hurry_streams()
         sys.stderr.write("batcher: interrupted\n")
         code = signalled.code
-    # All is done, and told: what may be left is waiting for threads.
+    # All is done: what may be left is waiting, for whoever reads along or for threads.
     on_signals(lambda number: os._exit(code))
+    finish_streams()
     ignore_signals_at_exit()
     sys.exit(code)
 

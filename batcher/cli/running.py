@@ -15,6 +15,7 @@ import typer
 
 from batcher.cli.signals import SignalledError, leave, on_signals
 from batcher.cli.speaking import complain, console_for, count_rows, plan_lines, summarise
+from batcher.cli.streams import hurry_streams
 from batcher.model import ExitReason
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ def carry_out(options: RunOptions, *, quiet: bool, log_json: bool = False) -> Ou
             leave(number)
         stopper.signalled(ExitReason.INTERRUPTED if number == signal.SIGINT else ExitReason.TERMINATED)
 
+    hurry_streams()
     on_signals(tell)
     try:
         with suppress(SignalledError):

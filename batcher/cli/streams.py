@@ -1,38 +1,87 @@
-"""Standard streams that never end a batch: whoever read along may leave, the disk may be full, or they may be closed from the start."""
+"""Standard streams that never end a batch, and never hold it up: whoever read along may leave or fall asleep, the disk may be full, or they may be
+closed from the start.
+"""
 
 from __future__ import annotations
 
 import os
+import select
 import sys
+import time
 from typing import Any, TextIO
+
+PIECE_BYTES = 4096
+"""A pipe that can be written to takes so many bytes at once (PIPE_BUF of Linux; 512 are promised elsewhere, and then a piece may wait)."""
+
+KEPT_BYTES = 2**20
+"""How much is kept for a reader who does not keep up while a batch runs. What comes beyond that is dropped, line by line."""
+
+PATIENCE_S = 10.0
+"""How long the end of a command waits for a reader who reads nothing."""
 
 
 class PatientStream:
-    """A text stream that drops what cannot be written; everything else is that of `stream`."""
+    """A text stream that drops what cannot be written; everything else is that of `stream`.
+
+    Where nobody reads, writing waits, as it does in every program; after `hurry` it does not, and what was written is kept for later.
+    """
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
+        self._kept = bytearray()
+        self._hurried = False
+
+    def hurry(self) -> None:
+        """From now on nothing waits for a reader."""
+        self._hurried = True
 
     def write(self, text: str) -> int:
-        """Write `text`, or drop it."""
-        try:
-            self._stream.write(text)
-        except (OSError, ValueError):
-            self._give_up()
+        """Write `text`, keep it for later, or drop it."""
+        if os.name == "nt":  # what can be written at once cannot be asked there
+            self._write_through(text)
+            return len(text)
+        data = text.encode(self._stream.encoding or "utf-8", "backslashreplace")
+        if len(self._kept) + len(data) <= KEPT_BYTES or not self._hurried:
+            self._kept += data
+        if "\n" in text or len(self._kept) >= PIECE_BYTES:
+            self.flush()
         return len(text)
 
     def flush(self) -> None:
-        """Flush, or drop what is left."""
-        try:
-            self._stream.flush()
-        except (OSError, ValueError):
-            self._give_up()
+        """Write what was kept, as much as the reader takes."""
+        self._push(0.0 if self._hurried else None)
+
+    def finish(self) -> None:
+        """Write what was kept, but not to a reader who is asleep."""
+        self._push(PATIENCE_S if self._hurried else None)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
 
+    def _push(self, patience_s: float | None) -> None:
+        """Write, and wait at each piece for `patience_s` at most; None as long as it takes."""
+        try:
+            descriptor = self._stream.fileno()
+            while self._kept and select.select([], [descriptor], [], patience_s)[1]:
+                try:
+                    del self._kept[: os.write(descriptor, self._kept[:PIECE_BYTES])]
+                except BlockingIOError:  # a pipe that another program has made so, and less than a piece is free in it
+                    if patience_s == 0:
+                        return
+                    time.sleep(0.01)
+        except (OSError, ValueError):
+            self._give_up()
+
+    def _write_through(self, text: str) -> None:
+        try:
+            self._stream.write(text)
+            self._stream.flush()
+        except (OSError, ValueError):
+            self._give_up()
+
     def _give_up(self) -> None:
-        """From now on it all goes nowhere, what is still buffered too."""
+        """From now on it all goes nowhere, what is still kept too."""
+        self._kept.clear()
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, self._stream.fileno())
         os.close(nowhere)
@@ -50,3 +99,19 @@ def make_streams_patient() -> None:
         stream = getattr(sys, name) or open(descriptor, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
         if not isinstance(stream, PatientStream):
             setattr(sys, name, PatientStream(stream))
+
+
+def hurry_streams() -> None:
+    """Nothing that runs may wait for a reader from now on."""
+    for stream in _patient():
+        stream.hurry()
+
+
+def finish_streams() -> None:
+    """Give readers the time to take the rest."""
+    for stream in _patient():
+        stream.finish()
+
+
+def _patient() -> list[PatientStream]:
+    return [stream for stream in (sys.stdout, sys.stderr) if isinstance(stream, PatientStream)]

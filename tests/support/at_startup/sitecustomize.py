@@ -1,4 +1,5 @@
-"""Python imports this first of all where its folder is in PYTHONPATH: a process that sends itself signals at a named moment, or writes down what it does.
+"""Python imports this first of all where its folder is in PYTHONPATH: a process that sends itself signals at a
+named moment, or writes down what it does.
 
 `SIGNALS_AT` is `EVENT TEXT NTH NUMBER,NUMBER…`: at the NTH audit event of that name with TEXT in its arguments, the process sends itself each signal.
 `AUDIT_TO` names a file that gets a line for each audit event that begins with one of the words in `AUDIT`.
