@@ -25,6 +25,7 @@ from batcher.folder import LEDGER, SIMULATOR_STATE, check_place, check_room, ope
 from batcher.hosts import TrustedHosts, open_download_session
 from batcher.inputs import DataUriBodies
 from batcher.ledger import LedgerReader, SqliteLedger
+from batcher.limits import fit_open_files
 from batcher.manifest import Manifest
 from batcher.manifest.problems import problems_from
 from batcher.model import ExitReason, JobSpec, Mode, State, Where
@@ -128,12 +129,14 @@ async def run_batch(
         service = _choose_service(options, environment, meta, reader.counts())
         if options.decide is not None:  # it may plan rows again
             await options.decide(ledger, reader, clock, settings)
+        fitted = fit_open_files(settings, simulated=service.simulator is not None)
+        notices.append(fitted.message)
         if options.mode is Mode.RUN:
             notices.append(check_room(options.out, reader))
         for notice in filter(None, notices):
             view.say(notice)
         await ledger.put_meta(place_facts(options.out))
-        batch = _OpenBatch(options, settings, service, ledger, reader, clock)
+        batch = _OpenBatch(options, fitted.settings, service, ledger, reader, clock)
         report, trouble = await batch.run(view, Observers([ViewObserver(view), *observers]), stopper)
         return Outcome(report, exit_code(report), plan, trouble)
 

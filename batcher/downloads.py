@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import hashlib
 import re
 import time
@@ -29,6 +30,7 @@ _WRITE_BYTES: Final = 256 * 1024
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _EXPIRED: Final = frozenset({401, 403, 404, 410})
 _PAGE: Final = re.compile(rb"\s*<(?:!doctype html|html|head|body)", re.IGNORECASE)
+_OUT_OF_FILES: Final = frozenset({errno.EMFILE, errno.ENFILE})
 _TRANSIENT: Final = frozenset({408, 425, 429})
 
 
@@ -105,6 +107,8 @@ class HttpFetcher:
         except aiohttp.ClientResponseError as error:
             raise _transient(f"The download of {shown} failed: the answer is not proper HTTP.") from error
         except (aiohttp.ClientError, OSError) as error:
+            if getattr(error, "errno", None) in _OUT_OF_FILES:  # of this machine, not of this row
+                raise OutputError(f"{shown} cannot be fetched: too many files are open.", "Raise the limit (ulimit -n), then run again.") from error
             raise _transient(f"The download of {shown} broke off: {printable(str(error)) or type(error).__name__}.") from error
 
     @contextlib.asynccontextmanager
