@@ -33,7 +33,7 @@ from batcher.observe import Observers, Pulse, SilentView, View, ViewObserver
 from batcher.plan import Planner
 from batcher.ports import Clock, Facts, Observer, PlanSummary
 from batcher.providers.http import proxy_for, proxy_hosts
-from batcher.providers.runcomfy import open_runcomfy
+from batcher.providers.runcomfy import checked_base, checked_token, open_runcomfy
 from batcher.report import Report, sweep, write_report
 from batcher.settings import RunSettings
 from batcher.simulator import Simulator, SimulatorError, SimulatorSettings
@@ -305,7 +305,10 @@ def _choose_service(options: RunOptions, environment: Environment, meta: Mapping
             else f"Set RUNCOMFY_MODEL_API_BASE={known}, or choose another --out."
         )
         raise UsageError(f"{options.out} holds a batch that was run against {_spoken(known)}, not {_spoken(wanted)}", hint)
-    return _Service(wanted, SIMULATOR_TOKEN if simulator is not None else environment.require_token(), simulator)
+    if simulator is not None:
+        return _Service(wanted, SIMULATOR_TOKEN, simulator)
+    checked_base(wanted)
+    return _Service(wanted, checked_token(environment.require_token()))
 
 
 def _spoken(service: str) -> str:

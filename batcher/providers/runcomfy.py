@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import TypeVar
 from urllib.parse import quote
 
@@ -21,9 +22,9 @@ from batcher.errors import ApiError, ApiErrorKind, TokenError, UsageError
 from batcher.model import Balance, ModelInfo, ProviderFacts, RequestResult, RequestStatus
 from batcher.ports import Clock
 from batcher.providers.http import Answer, HttpClient, Secret, open_client, proxy_for
+from batcher.providers.redaction import Redaction
 from batcher.providers.runcomfy_errors import classify, status_of
 from batcher.providers.runcomfy_wire import (
-    MESSAGE_MAX_CHARS,
     REQUEST_ID,
     BalanceBody,
     CancelBody,
@@ -69,7 +70,7 @@ class RunComfy:
     def __init__(self, base: URL, balance: URL, token: Secret, *, submits: HttpClient, reads: HttpClient, clock: Clock) -> None:
         self._base = str(base)
         self._balance = balance
-        self._token = token
+        self._redaction = Redaction(token)
         self._submits = submits
         self._reads = reads
         self._clock = clock
@@ -88,7 +89,7 @@ class RunComfy:
 
         A 2xx answer without a usable id, a 3xx and a 5xx are no refusals: the request may have been made.
         """
-        answer = await self._submits.post(self._model_url(model), body)
+        answer = self._redacted(await self._submits.post(self._model_url(model), body))
         accepted = self._read(answer, SubmitBody, about_request=False)
         if accepted.request_id is None:
             raise self._unusable(answer, "names no usable request_id")
@@ -96,31 +97,31 @@ class RunComfy:
 
     async def status(self, request_id: str) -> RequestStatus:
         """Ask how far a request is. A word that is not known is kept, with the phase `unknown`."""
-        answer = await self._reads.get(self._request_url(request_id, "status"))
+        answer = await self._get(self._request_url(request_id, "status"))
         return self._read(answer, StatusBody, about_request=True).to_record()
 
     async def result(self, request_id: str) -> RequestResult:
         """Ask what came of a request, and what it cost. Before its end: the current phase, or `ApiError` of the kind `not_ready`."""
-        answer = await self._reads.get(self._request_url(request_id, "result?include_cost=true"))
+        answer = await self._get(self._request_url(request_id, "result?include_cost=true"))
         body = self._read(answer, ResultBody, about_request=True)
-        excerpt = self._shown(answer.body[:EXCERPT_BYTES].decode("utf-8", "replace"), EXCERPT_CHARS)
-        return RequestResult(body.phase, body.output, self._shown(body.failure) or None, body.cost, body.status, excerpt)
+        excerpt = clean(answer.body[:EXCERPT_BYTES].decode("utf-8", "replace"), EXCERPT_CHARS)
+        return RequestResult(body.phase, body.output, clean(body.failure) or None, body.cost, body.status, excerpt)
 
     async def cancel(self, request_id: str) -> bool:
         """Ask the service to cancel a request that is queued; False unless it says that it did."""
-        answer = await self._reads.post(self._request_url(request_id, "cancel"))
+        answer = self._redacted(await self._reads.post(self._request_url(request_id, "cancel")))
         return self._read(answer, CancelBody, about_request=True).is_cancelled
 
     async def probe(self) -> None:
         """Ask for one line of the catalog, which costs nothing; returns if the service answers and accepts the token."""
-        self._read(await self._reads.get(self._catalog_url(limit=1, offset=0)), Wire, about_request=False)
+        self._read(await self._get(self._catalog_url(limit=1, offset=0)), Wire, about_request=False)
 
     async def models(self, search: str = "", *, with_schema: bool = False) -> AsyncIterator[ModelInfo]:
         """Every model that matches `search`, page by page, each once, whatever the service makes of `offset`."""
         seen: set[str] = set()
         offset = 0
         for _ in range(_PAGES_MAX):
-            answer = await self._reads.get(self._catalog_url(limit=_PAGE_MODELS, offset=offset, search=search, with_schema=with_schema))
+            answer = await self._get(self._catalog_url(limit=_PAGE_MODELS, offset=offset, search=search, with_schema=with_schema))
             page = self._read(answer, CatalogBody, about_request=False)
             known = len(seen)
             for model in page.readable_models:
@@ -133,7 +134,7 @@ class RunComfy:
 
     async def model(self, model_id: str) -> ModelInfo:
         """One model with its input schema."""
-        answer = await self._reads.get(self._model_url(model_id))
+        answer = await self._get(self._model_url(model_id))
         body = self._read(answer, ModelBody, about_request=False)
         if not body.model_id:
             raise self._unusable(answer, "names no model_id")
@@ -141,7 +142,7 @@ class RunComfy:
 
     async def balance(self) -> Balance:
         """What the account holds."""
-        answer = await self._reads.get(self._balance)
+        answer = await self._get(self._balance)
         balance = self._read(answer, BalanceBody, about_request=False).to_record()
         if balance is None:
             raise self._unusable(answer, "names no balance")
@@ -166,6 +167,12 @@ class RunComfy:
 
     # ── answers ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
+    async def _get(self, url: URL) -> Answer:
+        return self._redacted(await self._reads.get(url))
+
+    def _redacted(self, answer: Answer) -> Answer:
+        return replace(answer, body=self._redaction.body(answer.body))
+
     def _read(self, answer: Answer, shape: type[_Body], *, about_request: bool) -> _Body:
         if not 200 <= answer.status < 300:
             raise self._error(answer, about_request)
@@ -182,19 +189,24 @@ class RunComfy:
         return classify(
             answer.status,
             body.named_code,
-            self._shown(body.reason),
+            clean(body.reason),
             about_request=about_request,
             is_page=_is_page(answer),
             retry_after_s=retry_after_s(answer.headers.get("Retry-After"), self._clock.now()),
-            location=_host_of(answer.headers.get("Location")),
+            location=self._host_of(answer.headers.get("Location")),
         )
 
     def _unusable(self, answer: Answer, fault: str) -> ApiError:
-        said = self._shown(_text(answer), 200) or "(it is empty)"
+        said = clean(_text(answer), 200) or "(it is empty)"
         return ApiError(ApiErrorKind.INTERRUPTED, f"the answer ({answer.status}) {fault}: {said}", status=answer.status)
 
-    def _shown(self, text: str, limit: int = MESSAGE_MAX_CHARS) -> str:
-        return clean(text.replace(str(self._token), "***"), limit)
+    def _host_of(self, location: str | None) -> str | None:
+        if location is None:
+            return None
+        try:
+            return URL(self._redaction.text(location)).host or "another path of the same host"
+        except ValueError:
+            return "an unreadable address"
 
 
 @asynccontextmanager
@@ -203,8 +215,8 @@ async def open_runcomfy(base: str, token: str, settings: RunSettings, *, clock: 
 
     Raises `UsageError` for a base or a proxy that cannot be used, `TokenError` for a token that cannot be sent.
     """
-    address = _base_url(base)
-    secret = _checked_token(token)
+    address = checked_base(base)
+    secret = checked_token(token)
     balance = balance_url(address)
     proxies = {url.host or "": proxy for url in (address, balance) if (proxy := proxy_for(url)) is not None}
     headers = {
@@ -244,21 +256,24 @@ def balance_url(base: URL) -> URL:
     return base.origin().with_path(_BALANCE_PATH)
 
 
-def _base_url(base: str) -> URL:
+def checked_base(base: str) -> URL:
+    """`base` as an address. Raises `UsageError` for one that cannot be used, and does not repeat what may be a secret in it."""
     remedy = f"It is {DEFAULT_BASE} for the real service; RUNCOMFY_MODEL_API_BASE sets it."
+    shown = "***" if any(mark in base for mark in "@?#") else repr(base)
     try:
         url = URL(base.rstrip("/"))
         port = url.port
     except ValueError as error:
-        raise UsageError(f"the API's base address {base!r} is not an address", remedy) from error
+        raise UsageError(f"the API's base address {shown} is not an address", remedy) from error
     if url.scheme not in ("http", "https") or not url.host or port is None or url.user or url.password or url.query_string or url.fragment:
-        raise UsageError(f"the API's base address {base!r} must be http(s)://host/path, without a name, a query or a fragment", remedy)
+        raise UsageError(f"the API's base address {shown} must be http(s)://host/path, without a name, a query or a fragment", remedy)
     if url.scheme == "http" and url.host.endswith((".runcomfy.net", ".runcomfy.com")):
-        raise UsageError(f"the API's base address {base!r} would send the token without encryption", remedy)
+        raise UsageError(f"the API's base address {shown} would send the token without encryption", remedy)
     return url
 
 
-def _checked_token(token: str) -> Secret:
+def checked_token(token: str) -> Secret:
+    """`token` as it can be sent. Raises `TokenError`, which does not show it."""
     if not token or not token.isascii() or not token.isprintable() or " " in token:
         raise TokenError("the token is empty or holds characters that no token has", "Set RUNCOMFY_TOKEN to the token as the service shows it.")
     return Secret(token)
@@ -297,12 +312,3 @@ def _complaint(answer: Answer) -> ErrorBody:
 
 def _is_page(answer: Answer) -> bool:
     return _HTML.match(answer.body) is not None
-
-
-def _host_of(location: str | None) -> str | None:
-    if location is None:
-        return None
-    try:
-        return URL(location).host or "another path of the same host"
-    except ValueError:
-        return "an unreadable address"
