@@ -29,10 +29,8 @@ class Redaction:
 
     def body(self, data: bytes) -> bytes:
         """`data`, which may be JSON in any encoding, with every form of the token replaced; as it is where there is none."""
-        for text in _readings(data):
-            if self._is_in(text):
-                return self._pattern.sub(MARK, text)
-        return data
+        opened = _opened(data)
+        return self._pattern.sub(MARK, opened) if self._is_in(opened) else data
 
     def text(self, text: str) -> str:
         """The same for a header."""
@@ -55,15 +53,12 @@ def _forms(token: str) -> Iterator[bytes]:
         yield known.translate(bytes.maketrans(b"+/", b"-_"))
 
 
-def _readings(data: bytes) -> Iterator[bytes]:
-    """`data` as it is, and where that is something else, as UTF-8, and with its JSON escapes of plain characters undone."""
-    yield data
+def _opened(data: bytes) -> bytes:
+    """`data` in UTF-8, its JSON escapes of plain characters undone: the same JSON, written so that the token can be found."""
     encoding = json.detect_encoding(data)
     if not encoding.startswith("utf-8"):
         data = data.decode(encoding, "replace").encode()
-        yield data
-    if b"\\" in data:
-        yield _ESCAPE.sub(_undone, data)
+    return _ESCAPE.sub(_undone, data) if b"\\" in data else data
 
 
 def _undone(escape: re.Match[bytes]) -> bytes:

@@ -34,6 +34,7 @@ def escaped(text: str) -> str:
         TOKEN.replace("/", "\\/"),
         escaped(TOKEN),
         "canary" + escaped(TOKEN[6:]),
+        f"{TOKEN} {escaped(TOKEN)}",
     ],
 )
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-32-le"])
