@@ -4,6 +4,7 @@ named moment, or writes down what it does.
 `SIGNALS_AT` is `EVENT TEXT NTH NUMBER,NUMBER…`: at the NTH audit event of that name with TEXT in its arguments, the process sends itself each signal.
 `CRASH_AT` is `EVENT TEXT`: there it meets an error that nobody expects.
 `AUDIT_TO` names a file that gets a line for each audit event that begins with one of the words in `AUDIT`.
+`WITHOUT` names a module that cannot be imported.
 Audit events are listed in https://docs.python.org/3/library/audit_events.html.
 """
 
@@ -48,6 +49,8 @@ def write_down(file: str, words: tuple[str, ...]) -> None:
 
 if "SIGNALS_AT" in os.environ:
     signal_at(*os.environ["SIGNALS_AT"].split(" "))
+if "WITHOUT" in os.environ:
+    sys.modules[os.environ["WITHOUT"]] = None  # type: ignore[assignment]
 if "CRASH_AT" in os.environ:
     crash_at(*os.environ["CRASH_AT"].split(" "))
 if "AUDIT_TO" in os.environ:
