@@ -21,6 +21,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=10_000)
     parser.add_argument("--concurrency", type=int, default=500)
+    parser.add_argument("--memory-mb", type=float, default=160, help="The bound of resident memory: beyond it the exit code is 1.")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         rows = Path(folder) / "rows.csv"
@@ -44,6 +45,7 @@ def main() -> None:
     print(f"exit code {code}, {counts['done']} of {options.rows} rows done, {accepted} submissions accepted")
     cpu_ms = 1000 * (used.ru_utime + used.ru_stime) / options.rows
     print(f"{seconds:.1f} s, {options.rows / seconds:.0f} rows/s, {cpu_ms:.2f} ms of CPU a row, {used.ru_maxrss / 1024:.0f} MB resident at the most")
+    sys.exit(code or (used.ru_maxrss / 1024 > options.memory_mb))
 
 
 if __name__ == "__main__":

@@ -44,8 +44,8 @@ class _DryRunDoneError(LedgerError):
 class SqliteLedger:
     """See the port `Ledger`.
 
-    `path` None keeps it in memory, for a plan that is only looked at. With `threaded` False every call is done at once, where it is made: a loop on
-    virtual time has no use for a thread that it cannot wait for.
+    `path` None keeps it in memory, from a few megabytes on in a file without a name: for a plan that is only looked at. With `threaded` False every
+    call is done at once, where it is made: a loop on virtual time has no use for a thread that it cannot wait for.
     """
 
     def __init__(self, path: Path | None, *, threaded: bool = True) -> None:
@@ -253,7 +253,7 @@ def _open(path: Path | None, *, had_wal: bool) -> sqlite3.Connection:
     if path is not None:
         with contextlib.suppress(OSError):  # SQLite says it better; what it makes beside the file gets the mode of the file
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
-    connection = sqlite3.connect(path or ":memory:", isolation_level=None, check_same_thread=False)
+    connection = sqlite3.connect(path or "", isolation_level=None, check_same_thread=False)
     connection.row_factory = sqlite3.Row
     try:
         connection.execute("PRAGMA busy_timeout = 10000")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.command import REPOSITORY, Service, environment, report, service
+from tests.support.command import REPOSITORY, Service, environment, report, service, start, status, wait_until
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.skipif(sys.platform == "win32", reason="limits of POSIX")]
 
@@ -67,3 +67,25 @@ def test_hardly_any_open_files_are_refused_before_anything_is_paid(tmp_path: Pat
     assert ended.returncode == 70
     assert "at least 60 are needed" in ended.stderr
     assert simulated.bill()["accepted"] == accepted
+
+
+MEMORY_BOUND_MB = 160
+MANY_ROWS = 100_000
+
+
+@pytest.mark.fault("A9", "X20")
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
+def test_a_hundred_thousand_rows_take_bounded_memory(tmp_path: Path, simulated: Service) -> None:
+    """Planned from the first to the last, and running. What becomes of all of them is measured by benchmarks/many_rows.py."""
+    manifest = tmp_path / "rows.jsonl"
+    with manifest.open("w", encoding="utf-8") as file:
+        file.writelines(f'{{"id": "row{n}", "prompt": "thing {n} of many"}}\n' for n in range(MANY_ROWS))
+    before = simulated.bill()["accepted"]
+    running = start("run", manifest, "--job", "text_to_image", "--out", tmp_path / "out", "--quiet", home=tmp_path, env=simulated.env)
+    wait_until(lambda: simulated.bill()["accepted"] >= before + 200, "submits after the plan", patience_s=900)
+    used = Path(f"/proc/{running.pid}/status").read_text("utf-8")
+    running.kill()
+    running.communicate()
+    assert sum(status(tmp_path / "out").values()) == MANY_ROWS
+    [peak_kb] = [int(line.split()[1]) for line in used.splitlines() if line.startswith("VmHWM:")]
+    assert peak_kb / 1024 <= MEMORY_BOUND_MB
