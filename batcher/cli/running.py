@@ -7,13 +7,12 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
 
-from batcher.cli.signals import SignalledError, leave, on_signals
+from batcher.cli.signals import leave, on_signals
 from batcher.cli.speaking import complain, console_for, count_rows, plan_lines, summarise
 from batcher.cli.streams import hurry_streams
 from batcher.model import ExitReason
@@ -51,26 +50,17 @@ def carry_out(options: RunOptions, *, quiet: bool, log_json: bool = False) -> Ou
         if not (quiet or log_json):
             view.say(" · ".join([count_rows(summary.total), *plan_lines(summary)]))
 
-    outcomes: list[Outcome] = []
-
-    async def main() -> None:
+    async def main() -> Outcome:
         observers = [EventLog(sys.stderr)] if log_json else []
-        outcomes.append(await run_batch(options, environment(), view=view, observers=observers, stopper=stopper, on_plan=announce))
-
-    def tell(number: int) -> None:
-        if outcomes:  # all is done and written: the event loop only waits for its threads
-            leave(number)
-        stopper.signalled(ExitReason.INTERRUPTED if number == signal.SIGINT else ExitReason.TERMINATED)
+        return await run_batch(options, environment(), view=view, observers=observers, stopper=stopper, on_plan=announce)
 
     hurry_streams()
-    on_signals(tell)
+    on_signals(lambda number: stopper.signalled(ExitReason.INTERRUPTED if number == signal.SIGINT else ExitReason.TERMINATED))
     try:
-        with suppress(SignalledError):
-            wait_for(main())
+        return wait_for(main())
     finally:
         view.close()
-    on_signals(leave)
-    return outcomes[0]
+        on_signals(leave)
 
 
 def environment() -> Environment:
