@@ -39,7 +39,8 @@ def _not_awaited(patch: pytest.MonkeyPatch, kind: type) -> None:
 
     async def hasty(self: SqliteLedger, job: Job, event: Event, now: float) -> None:
         if isinstance(event, kind):
-            self._writer.post(functools.partial(self._record, job, event, now))  # type: ignore[attr-defined]
+            written = self._writer.post(functools.partial(self._record, job, event, now))  # type: ignore[attr-defined]
+            written.add_done_callback(lambda done: done.cancelled() or done.exception())
         else:
             await record(self, job, event, now)
 
@@ -139,10 +140,12 @@ def cancel_wish_not_recorded(patch: pytest.MonkeyPatch) -> None:
 def not_before_lost(patch: pytest.MonkeyPatch) -> None:
     """The time before which a row may not be tried again is not kept."""
     values = SqliteLedger._record
-    patch.setattr(SqliteLedger, "_record", lambda self, job, event, now, connection: values(self, replace(job, not_before=0.0), event, now, connection))
+    patch.setattr(
+        SqliteLedger, "_record", lambda self, job, event, now, connection: values(self, replace(job, not_before=0.0), event, now, connection)
+    )
 
 
-def artifacts_of_another_request(patch: pytest.MonkeyPatch) -> None:
+def request_id_lost(patch: pytest.MonkeyPatch) -> None:
     """The id of a request is lost on the way into the ledger."""
     values = SqliteLedger._record
     patch.setattr(
@@ -158,7 +161,7 @@ BUGS: Mapping[str, Bug] = MappingProxyType(
         for bug in (
             no_intent, intent_not_awaited, submitted_not_awaited, resubmitted_at_recovery, done_before_the_file_is_durable, doubt_turned_into_planned,
             post_retried_after_5xx, no_rate, rate_forgotten_at_restart, no_cool_down, no_limit_of_posts, cancel_wish_not_recorded, not_before_lost,
-            artifacts_of_another_request,
+            request_id_lost,
         )
     }
 )  # fmt: skip

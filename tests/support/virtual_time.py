@@ -45,9 +45,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     `before_step` is told the number of each step before it is taken; what it raises ends the run there.
     """
 
-    def __init__(
-        self, start: float = 0.0, before_step: Callable[[int], None] | None = None, steps_max: int = STEPS_MAX, step_s: float = 0.0
-    ) -> None:
+    def __init__(self, start: float = 0.0, before_step: Callable[[int], None] | None = None, steps_max: int = STEPS_MAX, step_s: float = 0.0) -> None:
         self._jumping = _JumpingSelector(start, before_step, steps_max, step_s)
         super().__init__(self._jumping)
 
