@@ -64,7 +64,7 @@ class SubmitGate:
         """Wait until row `seq` may submit; False if the batch stopped submitting first. Who entered must `leave`."""
         async with self._turn:
             while self._course.mode(Lane.REMOTE) is Mode.RUN:
-                if len(self._inside) >= self._settings.posts_in_flight:
+                if len(self._inside) >= max(1, int(self._settings.posts_in_flight * self.breaker.share)):
                     self._freed.clear()
                     await self._clock.wait(self._freed, RECHECK_S)
                 elif (wait_s := self._wait_s()) > 0:

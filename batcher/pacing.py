@@ -68,9 +68,12 @@ class CoolDown:
 class Breaker:
     """Keeps an outage of submits from putting one row after another in doubt.
 
-    Closed, it lets everything through. After `threshold` submits in a row that the service's health made fail it opens for a while, which doubles
-    each time. Then one free call probes the service, and after that succeeds one submit is let through on trial: its success closes the breaker.
+    A submit that the service's health made fail strains it, one that was answered relieves it a little. At a strain of `threshold` it opens for a
+    while, three times as long each time until all strain is gone. Then one free call probes the service, and after that succeeds one submit is let
+    through on trial: its success closes the breaker. Until the strain is gone, fewer POSTs are let out at once: each may end in doubt.
     """
+
+    RELIEF = 0.05
 
     class Verdict(StrEnum):
         """What a submit that wants to go has to do."""
@@ -80,17 +83,22 @@ class Breaker:
         PROBE = "probe"
         """Ask something free first, and tell `probed`."""
 
-    def __init__(self, threshold: int = 5, base_s: float = 2.0, ceiling_s: float = 300.0) -> None:
+    def __init__(self, threshold: int = 4, base_s: float = 2.0, ceiling_s: float = 300.0) -> None:
         self._threshold = threshold
         self._base_s = base_s
         self._ceiling_s = ceiling_s
-        self._failures = 0
+        self._strain = 0.0
         self._openings = 0
         self._open_until: float | None = None
         self._probing = False
         self._on_trial = False
         self.opened_at: float | None = None
         """Since when it has not been closed; None while it is."""
+
+    @property
+    def share(self) -> float:
+        """How much of what may be in flight at once is wise now: 1.0 where nothing failed lately, half of that for each failure."""
+        return float(0.5**self._strain)
 
     def ask(self, now: float) -> Verdict:
         """What to do. After PROBE, `probed` has to follow."""
@@ -109,7 +117,7 @@ class Breaker:
         """The outcome of the probe; where it is good, whoever probed may submit, on trial."""
         self._probing = False
         if ok:
-            self._on_trial = self._open_until is not None  # a straggler's success may have closed it meanwhile
+            self._on_trial = True
         else:
             self._open(now)
 
@@ -118,20 +126,24 @@ class Breaker:
         self._probing = self._on_trial = False
 
     def succeeded(self) -> None:
-        """A submit was answered: the service is healthy, whatever it said."""
-        self._failures = self._openings = 0
-        self._open_until = self.opened_at = None
-        self._on_trial = False
+        """A submit was answered, whatever the answer said. What was sent before it opened does not close it: of that, some may fail and some not."""
+        self._strain = max(0.0, self._strain - self.RELIEF)
+        if not self._strain:
+            self._openings = 0
+        if self._on_trial:
+            self._strain = min(self._strain, self._threshold - 1.0)
+            self._open_until = self.opened_at = None
+            self._on_trial = False
 
     def failed(self, now: float) -> None:
         """A submit failed in a way that speaks of the service's health."""
-        self._failures += 1
-        if self._on_trial or (self._open_until is None and self._failures >= self._threshold):
+        self._strain = min(float(self._threshold), self._strain + 1.0)
+        if self._on_trial or (self._open_until is None and self._strain >= self._threshold):
             self._open(now)
 
     def _open(self, now: float) -> None:
         self._on_trial = False
-        self._open_until = now + min(self._ceiling_s, self._base_s * 2.0 ** min(self._openings, 32))
+        self._open_until = now + min(self._ceiling_s, self._base_s * 3.0 ** min(self._openings, 20))
         self._openings += 1
         if self.opened_at is None:
             self.opened_at = now

@@ -16,7 +16,7 @@ import os
 import random
 import sys
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -35,7 +35,7 @@ from batcher.model import ExitReason, FailureKind, Job, JobSpec, Mode, State
 from batcher.settings import RunSettings
 from tests.support.engine_world import EPOCH, make_spec
 from tests.support.seeded_disk import Disk
-from tests.support.seeded_service import AMBIGUOUS, FOREVER, PRICE_USD, Accepted, SeededFetcher, SeededProvider, Service, Spell, Watch, Weather
+from tests.support.seeded_service import AMBIGUOUS, PRICE_USD, Accepted, SeededFetcher, SeededProvider, Service, Spell, Watch, Weather
 from tests.support.virtual_time import HangError, VirtualLoop
 
 STEPS_MAX = 200_000
@@ -63,7 +63,7 @@ class CrashError(BaseException):
 
 @dataclass(frozen=True, slots=True)
 class Life:
-    """One process: what a person decides before it runs, and what happens to it. Steps are those of the event loop, times in seconds from its start."""
+    """One process: what a person decides before it, and what happens to it. Steps are those of the event loop, times seconds from its start."""
 
     mode: Mode = Mode.RUN
     decide: str | None = None
@@ -542,13 +542,7 @@ class Simulation(Watch):
         jobs = self.jobs()
         if not jobs:
             return
-        counted = Counter(job.state for job in jobs)
-        for state, rows, cost_usd in self._look("SELECT state, rows, cost_usd FROM tallies"):
-            spent = sum(job.total_cost_usd or 0.0 for job in jobs if job.state == state)
-            if rows != counted[State(state)] or abs(spent - cost_usd) > 1e-6:
-                self.broke(f"the tallies say {rows} rows are {state} and cost {cost_usd}; they are {counted[State(state)]} and cost {spent}")
-        if len(jobs) != len(self.specs):
-            self.broke(f"{len(jobs)} rows of {len(self.specs)} are there")
+        self._judge_tallies(jobs)
         recorded = self._recorded()
         for request_id, row in self.acknowledged.items():
             if request_id not in recorded:
@@ -559,6 +553,15 @@ class Simulation(Watch):
             self._judge_money(job)
             if job.state is State.CANCELLED and job.row_id not in self.may_cancel and not self._was_dropped(job):
                 self.broke(f"{job.row_id} is cancelled, and nobody wanted that")
+
+    def _judge_tallies(self, jobs: list[Job]) -> None:
+        counted = Counter(job.state for job in jobs)
+        for state, rows, cost_usd in self._look("SELECT state, rows, cost_usd FROM tallies"):
+            spent = sum(job.total_cost_usd or 0.0 for job in jobs if job.state == state)
+            if rows != counted[State(state)] or abs(spent - cost_usd) > 1e-6:
+                self.broke(f"the tallies say {rows} rows are {state} and cost {cost_usd}; they are {counted[State(state)]} and cost {spent}")
+        if len(jobs) != len(self.specs):
+            self.broke(f"{len(jobs)} rows of {len(self.specs)} are there")
 
     def _recorded(self) -> set[str]:
         """Every request id that is or was that of a row."""

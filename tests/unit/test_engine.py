@@ -137,25 +137,6 @@ def test_a_429_cools_all_submits_down_for_as_long_as_it_says() -> None:
     run_virtual(main())
 
 
-def test_a_storm_of_an_hour_puts_few_rows_in_doubt_and_the_rest_completes() -> None:
-    def storm(world: World) -> None:
-        started = world.clock.now()
-        world.provider.fault = lambda call, n: (
-            ApiError(ApiErrorKind.UNAVAILABLE, "503", status=503) if call == "submit" and world.clock.now() - started < 3600 else None
-        )
-
-    async def main() -> None:
-        world = World()
-        storm(world)
-        await world.plan(1000)
-        assert await world.engine().run() is ExitReason.COMPLETED
-        assert world.count(State.IN_DOUBT) <= world.settings.concurrency
-        assert world.count(State.DONE) + world.count(State.IN_DOUBT) == 1000
-        assert world.provider.calls["probe"] >= 5
-
-    run_virtual(main())
-
-
 def test_a_service_that_never_answers_ends_the_run_resumable() -> None:
     async def main() -> None:
         world = World(fault=lambda call, n: ApiError(ApiErrorKind.UNREACHABLE, "connection refused"))

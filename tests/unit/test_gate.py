@@ -61,7 +61,7 @@ class Street:
         return passed
 
     async def break_down(self) -> None:
-        for seq in range(5):
+        for seq in range(4):
             await self.post(seq, OUT)
         self.entered.clear()
 
@@ -172,18 +172,18 @@ def test_in_an_outage_one_free_probe_at_a_time_and_then_one_row_on_trial() -> No
         street.probe_error = OUT
         rows = [asyncio.create_task(street.enter(seq)) for seq in range(10, 14)]
         await asyncio.sleep(60)
-        assert street.probes == [2.0, 6.0, 14.0, 30.0]
+        assert street.probes == [2.0, 8.0, 26.0]
         assert not street.entered
         street.probe_error = None
-        await asyncio.sleep(5)
-        assert street.entered == [(10, 62.0)]
+        await asyncio.sleep(25)
+        assert street.entered == [(10, 80.0)]
         street.gate.answered()
         street.gate.leave(10)
         await asyncio.gather(*rows)
         assert [seq for seq, _ in street.entered] == [10, 11, 12, 13]
-        assert street.probes == [2.0, 6.0, 14.0, 30.0, 62.0]
+        assert street.probes == [2.0, 8.0, 26.0, 80.0]
 
-    on_street(main)
+    on_street(main, settings=RunSettings(posts_in_flight=64))
 
 
 def test_a_trial_that_fails_shuts_the_gate_again() -> None:
@@ -193,7 +193,7 @@ def test_a_trial_that_fails_shuts_the_gate_again() -> None:
         await street.post(10, OUT)
         assert street.entered == [(10, 2.0)]
         await street.post(11)
-        assert street.entered[1:] == [(11, 6.0)]
+        assert street.entered[1:] == [(11, 8.0)]
         assert len(street.notices) == 1
 
     on_street(main)
