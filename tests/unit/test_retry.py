@@ -15,7 +15,6 @@ from batcher.model import Artifact, FailureKind, Job, ProviderFacts, State
 from batcher.retry import (
     BATCH_WIDE,
     DOUBT_REMEDY,
-    GONE_READS,
     RETRY_AFTER_MAX_S,
     TROUBLE,
     backoff_s,
