@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import signal
-import subprocess
-import sys
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from batcher import crashpoints
-from tests.support.command import PATIENCE_S, REPOSITORY, Service, environment, service, start
+from tests.support.command import PATIENCE_S, Service, start
 from tests.support.evidence import Evidence, Figures, Submission, glance, objections, read_files, read_ledger, submission_of
+from tests.support.preloaded import HangError, Nursery, nursery
 
 POSTS_IN_FLIGHT = 3
 RUN = {
@@ -71,9 +70,9 @@ class Ending:
 
 
 class Lab:
-    """A simulator in a process of its own, and a server that forks processes of the command line. Made by `open_lab`."""
+    """A simulator in a process of its own, and a process that forks others of the command line. Made by `open_lab`."""
 
-    def __init__(self, home: Path, simulated: Service, forks: subprocess.Popen[str]) -> None:
+    def __init__(self, home: Path, simulated: Service, forks: Nursery) -> None:
         self.home = home
         self.service = simulated
         self._forks = forks
@@ -85,28 +84,26 @@ class Lab:
 
     def run(self, *argv: object, crash: str = "", kill_after_s: float | None = None) -> Ending:
         """One process, forked."""
-        said = self.home / "said.txt"
-        said.write_text("", "utf-8")
-        request = {
-            "argv": list(map(str, argv)), "env": self._environment(crash), "cwd": str(self.home), "out": str(said), "err": str(said),
-            "kill_after_s": kill_after_s, "patience_s": PATIENCE_S,
-        }  # fmt: skip
-        assert self._forks.stdin is not None
-        assert self._forks.stdout is not None
-        print(json.dumps(request), file=self._forks.stdin, flush=True)
-        answer = json.loads(self._forks.stdout.readline())
-        return Ending(_code(os.waitstatus_to_exitcode(answer["status"])), answer["hung"], answer["seconds"], said.read_text("utf-8"))
+        began = time.monotonic()
+        process = self._forks.start(*argv, env=self._env(crash))
+        hung = False
+        try:
+            code = process.wait(PATIENCE_S if kill_after_s is None else kill_after_s)
+        except HangError:
+            hung, code = kill_after_s is None, -signal.SIGKILL
+        said = "".join(path.read_text("utf-8") for path in (process.out, process.err))
+        for path in (process.out, process.err):
+            path.unlink()
+        return Ending(_code(code), hung, time.monotonic() - began, said)
 
     def run_plainly(self, *argv: object, crash: str = "") -> Ending:
         """One process of `python -m batcher`, as a user starts it."""
-        env = {**self.service.env, **({crashpoints.VARIABLE: crash} if crash else {})}
-        with start(*argv, home=self.home, env=env) as process:
+        with start(*argv, home=self.home, env=self._env(crash)) as process:
             out, err = process.communicate(timeout=PATIENCE_S)
         return Ending(_code(process.returncode), False, 0.0, out + err)
 
-    def _environment(self, crash: str) -> dict[str, str]:
-        env = environment(self.home, **self.service.env, **({crashpoints.VARIABLE: crash} if crash else {}))
-        return {name: value for name, value in env.items() if not name.startswith("COVERAGE")}  # not after a fork: the tracer stayed behind
+    def _env(self, crash: str) -> dict[str, str]:
+        return {**self.service.env, **({crashpoints.VARIABLE: crash} if crash else {})}
 
 
 def _code(code: int) -> int | None:
@@ -116,17 +113,9 @@ def _code(code: int) -> int | None:
 @contextmanager
 def open_lab(home: Path, *faults: str) -> Iterator[Lab]:
     """`faults` are rules of the simulator."""
-    env = {name: value for name, value in environment(home).items() if not name.startswith("COVERAGE")}
-    command = [sys.executable, "-m", "tests.support.fork_server"]
     flags = [*PACE, *(part for fault in faults for part in ("--fault", fault))]
-    with (
-        service(home, *flags) as simulated,
-        subprocess.Popen(command, cwd=REPOSITORY, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as forks,
-    ):
-        try:
-            yield Lab(home, simulated, forks)
-        finally:
-            forks.kill()
+    with nursery(home) as forks, forks.service(*flags) as simulated:
+        yield Lab(home, simulated, forks)
 
 
 @dataclass
@@ -278,7 +267,7 @@ class Storm:
                 return f"{rng.choice(EVERY_ROW)}:{rng.randint(1, max(1, rows // 2))}"
 
     def _finish(self) -> None:
-        """Without a kill. A process that hangs is ended by the fork server, and counts."""
+        """Without a kill. A process that hangs is ended, and counts."""
         for _ in range(3):
             if self._batch.run().code in (0, 1):
                 return

@@ -265,11 +265,11 @@ def _ignore_ledger_errors() -> None:
 
     run = writer._Transactions.run
 
-    def careless(self: Any, works: Any, *, alone: bool) -> Any:
+    def careless(self: Any, works: Any, **options: Any) -> Any:
         results: list[Any] = []
         kept = [lambda connection, work=work: results.append(work(connection)) or results[-1] for work in works]
         try:
-            return run(self, kept, alone=alone)
+            return run(self, kept, **options)
         except LedgerError:
             self.broken = None
             return results + [None] * (len(works) - len(results))

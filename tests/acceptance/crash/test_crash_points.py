@@ -25,6 +25,7 @@ RULES = (
     "download:truncated:contains=broken,first=1,per=request",
     "status:503:contains=silent",
     "status:set:contains=slow,first=1,per=request,field=status,value=in_progress",
+    "submit:set:contains=twin,field=request_id,value=one-id-for-two",
 )
 """What happens to a row is settled by a word of its prompt."""
 
@@ -95,7 +96,12 @@ def do(batch: Batch, name: str, *flags: str, crash: str = "") -> None:
         batch.command(name, batch.out, crash=crash)
 
 
-@pytest.mark.parametrize("point", sorted(POINTS - {"earlier.renamed"}))
+def is_apart(point: str) -> bool:
+    """Whether another test goes to the point. No command records yet that a file is missing, or was found."""
+    return point.partition(".")[0] in ("earlier", "Contested", "Missing", "Found")
+
+
+@pytest.mark.parametrize("point", sorted(point for point in POINTS if not is_apart(point)))
 def test_one_kill_at_a_point(lab: Lab, point: str) -> None:
     group, _, moment = point.partition(".")
     scenario = SCENARIOS.get(point) or SCENARIOS.get(group) or FIRST_RUN
@@ -128,6 +134,18 @@ def test_a_kill_between_an_earlier_file_and_the_one_that_takes_its_name(lab: Lab
     evidence = batch.check()
     assert len(evidence.files) == 2
     assert earlier < set(evidence.files.values()), "what was paid for earlier is kept"
+
+
+@pytest.mark.fault("C16")
+@pytest.mark.parametrize("point", ["Contested.commit", "Contested.committed"])
+def test_a_kill_while_two_rows_are_found_to_have_one_id(lab: Lab, point: str) -> None:
+    batch = Batch(lab, [("cup", "a twin boat"), ("mug", "a twin boat")], may_lose_answers=True)
+    assert batch.run(point).killed
+    assert batch.run().code == 1
+    evidence = batch.evidence()
+    assert {row.state for row in evidence.ledger.rows.values()} == {"in_doubt"}
+    assert len(evidence.submissions) <= 2
+    assert not [objection for objection in objections(evidence) if "paid" in objection or "claimed" in objection]
 
 
 @pytest.mark.parametrize("point", ["recover.commit", "recover.committed", "Lost.commit", "Lost.committed", "begin_run.committed"])
