@@ -287,7 +287,7 @@ def glance(out: Path) -> list[tuple[str, str, str, int]]:
                      FROM jobs AS j JOIN specs AS s USING (seq) WHERE j.listed"""
             found = connection.execute(sql).fetchall()
         except sqlite3.OperationalError as error:
-            if "no such table" in str(error):
+            if "no such table" in str(error) or "readonly database" in str(error):  # killed while the file was made: a writer has to tidy up first
                 return []
             raise
     return [(row_id, state, hash_body(json.loads(body)), claims) for row_id, state, body, claims in found]

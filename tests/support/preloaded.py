@@ -58,13 +58,12 @@ class Process:
 
     def wait(self, patience_s: float = PATIENCE_S) -> int:
         """The exit code. Raises `HangError`, and kills, where it does not come in time."""
-        deadline = time.monotonic() + patience_s
-        while (code := self.poll()) is None:
-            if time.monotonic() > deadline:
-                self.kill()
-                raise HangError(f"process {self.pid} did not end within {patience_s:g} s; it said: {self.err.read_text('utf-8')}")
-            time.sleep(0.005)
-        return code
+        if self.code is None:
+            self.code = self.nursery.ask({"poll": self.pid, "patience_s": patience_s})
+        if self.code is None:
+            self.kill()
+            raise HangError(f"process {self.pid} did not end within {patience_s:g} s; it said: {self.err.read_text('utf-8')}")
+        return self.code
 
     def kill(self) -> None:
         if self.poll() is None:
@@ -164,7 +163,7 @@ def _serve() -> None:
     for line in sys.stdin:
         request = json.loads(line)
         if "poll" in request:
-            answer = _poll(request["poll"], children)
+            answer = _poll(request["poll"], children, request.get("patience_s", 0.0))
         elif (answer := os.fork()) == 0:
             _become(request)
             return
@@ -176,10 +175,13 @@ def _serve() -> None:
         os.waitpid(pid, 0)
 
 
-def _poll(pid: int, children: set[int]) -> int | None:
-    done, status = os.waitpid(pid, os.WNOHANG)
-    if not done:
-        return None
+def _poll(pid: int, children: set[int], patience_s: float) -> int | None:
+    deadline = time.monotonic() + patience_s
+    while not (ended := os.waitpid(pid, os.WNOHANG))[0]:
+        if time.monotonic() >= deadline:
+            return None
+        time.sleep(0.005)
+    status = ended[1]
     children.discard(pid)
     return os.waitstatus_to_exitcode(status)
 
