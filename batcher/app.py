@@ -113,7 +113,7 @@ async def run_batch(
         notices = [check_place(options.out, reader, meta, take_over=options.take_over)]
         if manifest is not None:
             _refuse_another_batch(manifest, options.out, meta)
-        elif not meta:
+        elif not meta and not any(reader.counts().values()):
             raise InputError(f"{options.out}: no batch was planned here: its first run ended too early", "Run the manifest again.")
         settings = choose_settings(manifest.head.run if manifest is not None else meta.get("run", {}), options.overrides)
         name = manifest.name if manifest is not None else meta.get("name", options.out.name)
