@@ -150,6 +150,8 @@ def test_nothing_is_a_success_before_the_result_said_so(phase: RequestPhase) -> 
         await world.engine().run()
         assert world.count(State.DONE) == 1
         assert world.provider.calls["result"] == 4
+        (job,) = (await rows(world)).values()
+        assert job.polls == world.provider.calls["status"], "each reading counts"
         assert len(world.provider.accepted) == 1
 
     run_virtual(main())
@@ -321,6 +323,32 @@ def test_a_service_that_answers_is_not_out_of_reach_whatever_it_answers() -> Non
         await world.plan(1)
         assert await world.engine().run() is ExitReason.COMPLETED
         assert world.count(State.DONE) == 1
+
+    run_virtual(main())
+
+
+def test_submits_that_were_put_off_are_not_refused_however_many_the_first_are() -> None:
+    async def main() -> None:
+        busy = ApiError(ApiErrorKind.THROTTLED, "slow down", status=429)
+        world = World(fault=lambda call, n: busy if call == "submit" and n <= 30 else None)
+        await world.plan(40)
+        assert await world.engine().run() is ExitReason.COMPLETED
+        assert world.count(State.DONE) == 40
+
+    run_virtual(main())
+
+
+def test_a_bare_403_is_the_affair_of_its_row_where_the_question_about_the_token_finds_no_answer() -> None:
+    def fault(call: str, n: int) -> ApiError | None:
+        if call == "probe":
+            return ApiError(ApiErrorKind.UNAVAILABLE, "503", status=503)
+        return ApiError(ApiErrorKind.FORBIDDEN, "403", status=403) if call == "submit" and n == 3 else None
+
+    async def main() -> None:
+        world = World(fault=fault)
+        await world.plan(10)
+        assert await world.engine().run() is ExitReason.COMPLETED
+        assert (world.count(State.DONE), world.count(State.FAILED)) == (9, 1)
 
     run_virtual(main())
 

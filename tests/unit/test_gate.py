@@ -223,6 +223,17 @@ def test_a_probe_that_is_answered_with_a_refusal_is_answered(kind: ApiErrorKind)
     on_street(main)
 
 
+def test_who_was_not_on_trial_gives_no_trial_back() -> None:
+    async def main(street: Street) -> None:
+        await street.enter(9)
+        await street.break_down()
+        assert await street.enter(10)
+        street.gate.withdrawn(9)
+        assert street.gate.breaker.ask(street.clock.now()) is street.gate.breaker.Verdict.WAIT
+
+    on_street(main)
+
+
 def test_an_outage_from_the_start_ends_the_batch_soon() -> None:
     async def main(street: Street) -> None:
         await street.break_down()
