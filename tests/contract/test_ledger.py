@@ -293,6 +293,7 @@ async def test_the_file_of_a_row_still_under_way_is_not_given_to_another(book: B
     (problem,) = await problems_of(book, replace(make_spec("b"), stem="NAME", where="rows.csv:5"))
     assert problem.where == Where("rows.csv", 5)
     assert "row 'a', which is not in the manifest any more but still under way" in problem.message
+    assert "batcher resume" in problem.hint
 
 
 async def test_a_row_under_way_that_is_named_is_not_said_to_be_missing(book: Book) -> None:
