@@ -1,4 +1,5 @@
-"""Writes the generated files of docs/reference from the code. Run it after a change to commands, settings, jobs or reports.
+"""Writes the generated files of docs/reference from the code, and the scoreboard of docs/reliability.md from the tests. Run it after a change to
+commands, settings, jobs, reports, or to the marks of tests.
 
 python scripts/generate_reference.py           writes them
 python scripts/generate_reference.py --check   writes nothing, and exits with 1 if one is out of date
@@ -30,9 +31,12 @@ from batcher.model import ExitReason, FailureKind, State
 from batcher.report.models import Report, ResultRow
 from batcher.simulator import FaultRule, SimulatorSettings
 from batcher.simulator.faults import CONDITIONS, Call, FaultName
+from tests.support.scoreboard import Fault, groups, shown_by
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "docs" / "reference"
+RELIABILITY = ROOT / "docs" / "reliability.md"
+SCOREBOARD = "<!-- From here on written by scripts/generate_reference.py, from tests/scoreboard.toml and the marks of the tests. -->"
 NOTE = "<!-- Written by scripts/generate_reference.py from the code: change it there. -->"
 PLACEHOLDERS = {int: "N", float: "NUMBER", str: "TEXT", Path: "PATH"}
 
@@ -55,6 +59,7 @@ def generated() -> dict[Path, str]:
         FOLDER / "results.md": page(results()),
         FOLDER / "results.schema.json": schema(ResultRow),
         FOLDER / "report.schema.json": schema(Report),
+        RELIABILITY: RELIABILITY.read_text("utf-8").partition(SCOREBOARD)[0] + "\n".join([SCOREBOARD, *scoreboard(), ""]),
     }
 
 
@@ -122,6 +127,25 @@ def arms(hint: Any) -> tuple[Any, ...]:
 
 def default_words(default: Any) -> str:
     return "" if default in (None, False, "") else f" Default: `{default}`."
+
+
+# ── the scoreboard ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def scoreboard() -> Iterator[str]:
+    tests = shown_by()
+    for letter, group in groups().items():
+        yield from ("", f"### {letter}. {group.title}", "")
+        rows = ((fault.id, fault.what, fault.must, shown(fault, tests.get(fault.id, []))) for fault in group.faults)
+        yield from table(("", "what happens", "what must follow", "shown by"), rows)
+
+
+def shown(fault: Fault, tests: list[str]) -> str:
+    """The first three tests of different files, so that a table stays a table, and how many more there are."""
+    by_file = {test.partition("::")[0]: test for test in reversed(tests)}
+    named = sorted(by_file.values())[:3]
+    more = len(tests) - len(named)
+    return "; ".join(f"`{test}`" for test in named) + (f"; {more} more" if more else "") if tests else fault.elsewhere
 
 
 # ── jobs ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────

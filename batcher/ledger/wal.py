@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from pathlib import Path
+from typing import BinaryIO
 
 from batcher.errors import LedgerError
 from batcher.ledger.faults import SALVAGE_REMEDY
@@ -45,7 +46,7 @@ def wal_damage(ledger: Path) -> str:
         with ledger.with_name(f"{ledger.name}-wal").open("rb") as file:
             head = file.read(HEADER.size)
             believed = _believed(ledger.with_name(f"{ledger.name}-shm"))
-            if not head or believed is None:
+            if not head or believed is None or not (any(head) or _has_bytes(file)):  # a power cut may leave a length whose bytes never came
                 return ""
             if len(head) < HEADER.size or not _is_sound(head):
                 return "the header of its WAL is damaged"
@@ -71,6 +72,11 @@ def _believed(index: Path) -> int | None:
     except OSError:
         return None
     return int(struct.unpack_from("=I", data, MAX_FRAME_AT)[0]) if len(data) == MAX_FRAME_AT + 4 else None
+
+
+def _has_bytes(file: BinaryIO) -> bool:
+    """Whether anything but zeros follows; reads to the end, or to the first of it."""
+    return any(any(chunk) for chunk in iter(lambda: file.read(1 << 20), b""))
 
 
 def _is_sound(head: bytes) -> bool:

@@ -32,7 +32,7 @@ class SlowWriter:
     _waiting: list[tuple[Work, asyncio.Future[Any], bool]] = field(default_factory=list)
     _under_way: list[tuple[Work, asyncio.Future[Any], bool]] = field(default_factory=list)
 
-    async def do(self, work: Callable[[sqlite3.Connection], T], *, alone: bool = False) -> T:
+    async def do(self, work: Callable[[sqlite3.Connection], T], *, name: str = "", alone: bool = False) -> T:
         result: T = await self.post(work, alone=alone)
         return result
 
@@ -98,7 +98,7 @@ class SlowWriter:
             return []
         self.commits += 1
         try:
-            return self.transactions.run([*works, _fail] if self.commits == self.fail_at else works, alone=alone)
+            return self.transactions.run([*works, _fail] if self.commits == self.fail_at else works, names=(), alone=alone)
         except Exception as error:
             return [error] * len(works)
 

@@ -227,6 +227,7 @@ def test_who_was_not_on_trial_gives_no_trial_back() -> None:
     async def main(street: Street) -> None:
         await street.enter(9)
         await street.break_down()
+        street.gate.leave(9)  # its POST is answered: few are let out at once after so many failures
         assert await street.enter(10)
         street.gate.withdrawn(9)
         assert street.gate.breaker.ask(street.clock.now()) is street.gate.breaker.Verdict.WAIT

@@ -44,7 +44,7 @@ def test_generated_reference_is_up_to_date(generator: ModuleType, name: str) -> 
 
 def test_every_generated_file_is_tested(generator: ModuleType) -> None:
     assert {path.name for path in generator.generated()} == {
-        "commands.md", "jobs.md", "settings.md", "results.md", "results.schema.json", "report.schema.json",
+        "commands.md", "jobs.md", "settings.md", "results.md", "results.schema.json", "report.schema.json", "reliability.md",
     }  # fmt: skip
 
 
