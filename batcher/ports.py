@@ -195,7 +195,7 @@ class Ledger(Protocol):
         ...
 
     async def shared_requests(self) -> Mapping[str, Sequence[str]]:
-        """The rows that have one request id between them, by that id; rows in doubt do not count."""
+        """The rows that have one request id between them, by that id, as long as one of them is neither held nor was given it by a person."""
         ...
 
     async def has_stem(self, stem: str) -> bool:

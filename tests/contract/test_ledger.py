@@ -625,16 +625,17 @@ async def test_an_acceptance_under_the_id_of_another_row_is_noticed(book: Book) 
 
 
 @pytest.mark.fault("C16")
-async def test_rows_in_doubt_and_rows_that_wait_share_no_request(book: Book) -> None:
+async def test_a_request_is_shared_until_every_row_is_held_or_was_given_it_by_a_person(book: Book) -> None:
     await book.plan(*(make_spec(name) for name in "abc"))
     for name in "abc":
         await record(book, name, Claimed(), Accepted("r1"))
     for name in "ab":
         await record(book, name, Contested(NO))
-    assert await book.ledger.shared_requests() == {}
+    assert await book.ledger.shared_requests() == {"r1": ["a", "b", "c"]}, "a process that died here has not held the third"
     await record(book, "b", Adopt("r1"))
-    assert await book.ledger.shared_requests() == {"r1": ["b", "c"]}
+    assert await book.ledger.shared_requests() == {"r1": ["a", "b", "c"]}
     await record(book, "c", Contested(NO))
+    assert await book.ledger.shared_requests() == {}, "a person said whose it is"
     assert await record(book, "a", Resubmit(), Claimed(), Accepted("r9")) is None
     assert await book.ledger.shared_requests() == {}
 

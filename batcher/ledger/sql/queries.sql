@@ -148,10 +148,16 @@ SELECT s.row_id FROM jobs AS j JOIN specs AS s USING (seq) WHERE j.request_id = 
 SELECT s.row_id FROM jobs AS j JOIN specs AS s USING (seq) WHERE j.request_id = ? AND j.seq <> ? LIMIT 1
 
 -- name: select_shared_requests
-WITH holders AS (SELECT seq, request_id FROM jobs WHERE request_id IS NOT NULL AND state IN ('submitted', 'produced', 'done', 'failed'))
-SELECT h.request_id, s.row_id FROM holders AS h JOIN specs AS s USING (seq)
-WHERE h.request_id IN (SELECT request_id FROM holders GROUP BY request_id HAVING count(*) > 1)
-ORDER BY h.request_id, h.seq
+WITH holders AS (
+    SELECT seq, request_id, state FROM jobs WHERE request_id IS NOT NULL AND state IN ('in_doubt', 'submitted', 'produced', 'done', 'failed')
+),
+shared AS MATERIALIZED (SELECT * FROM holders WHERE request_id IN (SELECT request_id FROM holders GROUP BY request_id HAVING count(*) > 1)),
+unsettled AS (
+    SELECT request_id FROM shared WHERE state <> 'in_doubt' AND NOT EXISTS (
+        SELECT 1 FROM events WHERE events.seq = shared.seq AND name = 'Adopt' AND json_extract(detail, '$.request_id') = shared.request_id
+    )
+)
+SELECT h.request_id, s.row_id FROM shared AS h JOIN specs AS s USING (seq) WHERE h.request_id IN unsettled ORDER BY h.request_id, h.seq
 
 -- name: select_same_files
 WITH files AS (
