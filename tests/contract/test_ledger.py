@@ -10,6 +10,7 @@ import pytest
 
 from batcher.errors import InputError, LedgerError, ManifestError, Problem, UsageError
 from batcher.events import (
+    Abandon,
     Accepted,
     Adopt,
     Broken,
@@ -21,6 +22,7 @@ from batcher.events import (
     Event,
     Expired,
     Found,
+    Lost,
     Missing,
     NotCancellable,
     Produced,
@@ -178,13 +180,13 @@ async def test_what_is_no_longer_named_is_dropped_where_nothing_was_paid_for(boo
     await book.tallies_match_the_rows()
 
 
-@pytest.mark.parametrize("paid_for", ["an attempt that died", "what it was before"])
+@pytest.mark.parametrize("paid_for", ["an attempt that died", "what it was before", "nobody knows how much"])
 async def test_what_is_no_longer_named_and_was_once_paid_for_is_put_away_with_its_history(book: Book, paid_for: str) -> None:
     await book.plan(make_spec("a"), make_spec("b"))
     if paid_for == "an attempt that died":
         await book.move("a", (Claimed(), Accepted("r"), Died(NO, transient=True)))
     else:
-        await book.move("a", TO_STATE[State.DONE])
+        await book.move("a", TO_STATE[State.DONE] if paid_for == "what it was before" else (Claimed(), Lost(NO), Abandon()))
         await book.plan(make_spec("a", size=2), make_spec("b"))
     before = await book.row("a")
     assert before.state is State.PLANNED
@@ -530,7 +532,7 @@ async def test_tallies_are_those_of_the_rows_after_any_history(book: Book) -> No
 
 
 def sample_of(kind: type) -> Event:
-    from batcher.events import Abandon, Adopt, Lost, Saved
+    from batcher.events import Adopt, Saved
 
     plain = {
         Lost: Lost(NO),

@@ -102,7 +102,8 @@ ORDER BY j.position
 
 -- name: delete_dropped
 DELETE FROM jobs
-WHERE listed AND seq NOT IN (SELECT seq FROM seen) AND state = 'planned' AND attempts = 0 AND earlier_cost_usd = 0
+WHERE listed AND seq NOT IN (SELECT seq FROM seen) AND state = 'planned' AND attempts = 0 AND earlier_cost_usd = 0 AND coalesce(cost_usd, 0) = 0
+    AND unpriced = 0
 
 -- name: delete_orphans
 DELETE FROM specs WHERE seq NOT IN (SELECT seq FROM jobs)
