@@ -598,7 +598,6 @@ PLANTED: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
     "what was answered is not committed": _commits_come_late,
     "a changed row forgets what it cost": _says_instead("replan_job", "earlier_cost_usd + coalesce(cost_usd, 0)", "earlier_cost_usd"),
     "a row that waits is claimed": _says_instead("where_claimable", "AND j.not_before <= :now", ""),
-    "recovery leaves the waits": _says_instead("end_waits", "not_before > 0", "not_before < 0"),
     "a row that was put away is claimed": _says_instead("where_claimable", "AND j.listed", ""),
 }
 
