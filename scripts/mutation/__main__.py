@@ -37,10 +37,7 @@ AREAS = {
         [f"tests/unit/test_{name}.py" for name in ("engine", "carry", "odd_service", "gate", "pacing", "course", "polling")],
     ),
     "ledger": Area(
-        [
-            *(f"batcher/ledger/{name}.py" for name in ("writer", "sqlite", "planning", "reader", "codec", "owner", "statements")),
-            *(path.relative_to(ROOT).as_posix() for path in sorted((ROOT / "batcher" / "ledger" / "sql").glob("*.sql"))),
-        ],
+        [path.relative_to(ROOT).as_posix() for pattern in ("*.py", "sql/*.sql") for path in sorted((ROOT / "batcher" / "ledger").glob(pattern))],
         ["tests/unit/ledger", "tests/contract/test_ledger.py", "tests/unit/test_decisions.py", "tests/unit/test_odd_service.py"],
     ),
 }  # fmt: skip
@@ -71,7 +68,7 @@ def chosen(options: argparse.Namespace) -> dict[str, list[Mutant]]:
         survived = {tuple(entry[name] for name in SAME) for entry in entries if entry["outcome"] == Outcome.SURVIVED}
         mutants = [mutant for mutant in mutants if tuple(getattr(mutant, name) for name in SAME) in survived]
     if options.sample and options.sample < len(mutants):
-        mutants = random.Random(0).sample(mutants, options.sample)
+        mutants = random.Random(options.seed).sample(mutants, options.sample)
     return {name: [mutant for mutant in mutants if mutant.module in area.modules] for name, area in AREAS.items()}
 
 
@@ -106,6 +103,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/mutate", description=__doc__)
     parser.add_argument("--module", action="append", metavar="M", help="only files with this in their path; may be given several times")
     parser.add_argument("--sample", type=int, metavar="N", help="only N mutants, always the same")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="another sample than the usual one")
     parser.add_argument("--json", metavar="FILE", help="write every mutant and what became of it")
     parser.add_argument("--again", metavar="FILE", help="only those that survived according to FILE, from an earlier --json")
     parser.add_argument(
