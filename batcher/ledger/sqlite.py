@@ -63,7 +63,7 @@ class SqliteLedger:
         if path is not None:
             refuse_lone_wal(path)
         try:
-            connection = _open(path, had_wal=had_wal)
+            connection = _open(path)
         except SQLITE_ERRORS as error:
             raise ledger_error(error, "opened", path) from error
         try:
@@ -249,7 +249,7 @@ def _check_sound(connection: sqlite3.Connection, path: Path | None) -> None:
         raise LedgerError(f"{path}: the ledger is damaged: its tallies say {tallied}, its rows {counted}", SALVAGE_REMEDY)
 
 
-def _open(path: Path | None, *, had_wal: bool) -> sqlite3.Connection:
+def _open(path: Path | None) -> sqlite3.Connection:
     if path is not None:
         with contextlib.suppress(OSError):  # SQLite says it better; what it makes beside the file gets the mode of the file
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
@@ -258,7 +258,7 @@ def _open(path: Path | None, *, had_wal: bool) -> sqlite3.Connection:
     try:
         connection.execute("PRAGMA busy_timeout = 10000")
         _check_ours(connection, path)
-        if path is not None and had_wal:
+        if path is not None:
             refuse_damaged_wal(path)
         journal = "DELETE" if path is not None and is_network(path) else "WAL"
         connection.execute(f"PRAGMA journal_mode = {journal}")

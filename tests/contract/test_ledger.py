@@ -213,6 +213,15 @@ async def test_what_is_no_longer_named_is_kept_at_the_end_while_its_request_may_
     await book.tallies_match_the_rows()
 
 
+async def test_rows_that_are_kept_keep_their_order(book: Book) -> None:
+    await book.plan(make_spec("c"), make_spec("a"), make_spec("b"))
+    await book.plan(make_spec("b"), make_spec("c"), make_spec("a"))
+    for name in "abc":
+        await book.move(name, TO_STATE[State.SUBMITTED])
+    assert (await book.plan()).kept == 3
+    assert [job.row_id for job in await book.rows()] == ["b", "c", "a"]
+
+
 async def test_rows_never_share_a_position_so_that_none_is_passed_over_in_reading(book: Book) -> None:
     await book.plan(*(make_spec(name) for name in "abcdef"))
     for name in "bdf":
@@ -278,6 +287,7 @@ async def test_one_id_for_two_different_rows_is_a_problem_at_the_second(book: Bo
     (problem,) = await problems_of(book, first, second)
     assert (problem.where, problem.field) == (Where("rows.csv", 7, 3), "id")
     assert problem.message == "the id 'a' is used by rows.csv:2 too, for a different row"
+    assert problem.hint == "give each row its own id"
 
 
 @pytest.mark.fault("F7")
@@ -287,6 +297,7 @@ async def test_two_rows_may_not_write_one_file_on_a_disk_that_ignores_case(book:
     (problem,) = await problems_of(book, *items)
     assert problem.message == f"row 'b' would write the same file, {other!r}, as row 'a' of rows.csv:2"
     assert problem.where == Where("rows.csv", 3)
+    assert problem.hint == "see output: name"
 
 
 async def test_the_file_of_a_row_still_under_way_is_not_given_to_another(book: Book) -> None:
@@ -303,6 +314,13 @@ async def test_a_row_under_way_that_is_named_is_not_said_to_be_missing(book: Boo
     await book.move("a", TO_STATE[State.SUBMITTED])
     problems = await problems_of(book, replace(make_spec("b"), stem="one"), replace(make_spec("a"), stem="one"))
     assert [problem.message for problem in problems] == ["row 'a' would write the same file, 'one', as row 'b' of rows.csv:2"]
+
+
+async def test_a_row_under_way_that_was_changed_is_not_said_to_be_missing_either(book: Book) -> None:
+    await book.plan(replace(make_spec("a"), stem="one"))
+    await book.move("a", TO_STATE[State.SUBMITTED])
+    problems = await problems_of(book, replace(make_spec("b"), stem="one"), replace(make_spec("a", size=2), stem="one"))
+    assert [problem.message for problem in problems] == ["row 'a' was changed while it is submitted (request req-1)"]
 
 
 async def test_all_problems_come_in_one_go_and_after_fifty_only_a_count(book: Book) -> None:

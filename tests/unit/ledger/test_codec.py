@@ -4,7 +4,7 @@ import pytest
 
 from batcher.events import Claimed, Expired
 from batcher.ledger.codec import event_values, job_values, to_json
-from batcher.model import Job
+from batcher.model import InputFile, Job
 from tests.support.engine_world import make_spec
 from tests.support.ledgers import NO
 
@@ -16,6 +16,12 @@ def test_equal_values_are_equal_texts_that_sqlite_takes(text: str) -> None:
     assert one.startswith('{"a":1,')
     assert ("zwölf" in one) == ("zwölf" in text), "words can be looked for in the file"
     assert one.encode()
+
+
+def test_a_file_whose_name_is_no_text_is_written_down_too() -> None:
+    file = InputFile("half \ud83d.png", "ab" * 32, 5, "image/png")
+    assert "half \\ud83d.png" in to_json((file,))
+    assert to_json((file,)).encode()
 
 
 def test_what_says_nothing_takes_no_place() -> None:

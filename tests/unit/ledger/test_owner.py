@@ -55,6 +55,18 @@ def test_a_dead_owner_is_taken_over_without_asking(tmp_path: Path, other: subpro
         Owner(tmp_path)
 
 
+def test_the_next_owner_hears_whether_the_last_closed_the_ledger(tmp_path: Path) -> None:
+    with Owner(tmp_path) as owner:
+        assert not owner.found_closed
+        owner.close()
+        with pytest.raises(OutputError, match=f"process {os.getpid()} "):
+            Owner(tmp_path)
+    with Owner(tmp_path) as owner:
+        assert owner.found_closed
+    with Owner(tmp_path) as owner:
+        assert not owner.found_closed, "that one was not closed"
+
+
 def test_a_folder_that_was_let_go_can_be_taken(tmp_path: Path) -> None:
     with Owner(tmp_path), pytest.raises(OutputError, match="is in use"):
         Owner(tmp_path)

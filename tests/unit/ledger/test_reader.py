@@ -63,6 +63,17 @@ async def test_files_that_are_the_same_are_told_with_their_first_rows_the_most_f
         assert reader.same_files(9, 9) == [], "rows that the batch has no more do not count"
 
 
+async def test_where_files_are_is_told_of_every_row_also_of_those_that_were_dropped(book: Book, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reader_module, "PAGE", 2)
+    for n in range(5):
+        files = tuple(replace(FILE, path=f"results/{n}-{nth}.png") for nth in range(2))
+        await book.move(f"row{n}", (*TO_STATE[State.PRODUCED], Saved(files, 1.0)))
+    await book.plan(*(make_spec(f"row{n}") for n in range(1, 7)))
+    assert book.path is not None
+    with LedgerReader(book.path) as reader:
+        assert list(reader.saved_paths()) == [f"results/{n}-{nth}.png" for n in range(5) for nth in range(2)]
+
+
 async def test_it_sees_what_is_written_beside_it(book: Book) -> None:
     assert book.path is not None
     with LedgerReader(book.path) as reader:
@@ -132,9 +143,9 @@ def make_file(path: Path, application_id: int, version: int) -> None:
 def test_what_is_not_a_database_is_refused_by_both(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "ledger.db"
     path.write_bytes(content)
-    with pytest.raises(LedgerError, match="cannot be read"):
+    with pytest.raises(LedgerError, match="cannot be read: "):
         LedgerReader(path)
-    with pytest.raises(LedgerError, match="cannot be opened") as caught:
+    with pytest.raises(LedgerError, match="cannot be opened: ") as caught:
         SqliteLedger(path)
     assert "--salvage" in caught.value.remedy
     assert path.read_bytes() == content
@@ -179,7 +190,7 @@ async def test_a_ledger_that_was_cut_off_at_its_creation_is_begun_again(tmp_path
 
 
 def test_a_ledger_in_a_folder_that_does_not_exist(tmp_path: Path) -> None:
-    with pytest.raises(LedgerError, match="cannot be opened"):
+    with pytest.raises(LedgerError, match="cannot be opened: "):
         SqliteLedger(tmp_path / "missing" / "ledger.db")
 
 
@@ -197,5 +208,5 @@ async def test_a_reader_that_was_closed_says_so(book: Book) -> None:
     assert book.path is not None
     reader = LedgerReader(book.path)
     reader.close()
-    with pytest.raises(LedgerError, match="cannot be read"):
+    with pytest.raises(LedgerError, match="cannot be read: "):
         reader.counts()

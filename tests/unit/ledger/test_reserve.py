@@ -70,6 +70,30 @@ async def test_room_is_kept_while_a_run_lasts_and_given_back(tmp_path: Path) -> 
     assert not (tmp_path / Reserve.FILE).exists()
 
 
+def test_the_room_is_given_away_once_and_only_where_there_is_any(tmp_path: Path) -> None:
+    reserve = Reserve(tmp_path)
+    assert not reserve.use(), "none was taken"
+    assert not reserve.is_used
+    reserve.hold()
+    inode = (tmp_path / Reserve.FILE).stat().st_ino
+    assert (tmp_path / Reserve.FILE).stat().st_mode & 0o777 == 0o600
+    reserve.hold()
+    assert (tmp_path / Reserve.FILE).stat().st_ino == inode
+    assert reserve.use()
+    assert reserve.is_used
+    assert not (tmp_path / Reserve.FILE).exists()
+    reserve.hold()
+    assert not reserve.use(), "what was given away once is not there, whatever the folder says"
+    reserve.let_go()
+    assert not (tmp_path / Reserve.FILE).exists()
+
+
+def test_room_that_an_earlier_run_left_in_part_is_taken_as_a_whole(tmp_path: Path) -> None:
+    (tmp_path / Reserve.FILE).write_bytes(b"x" * 10)
+    Reserve(tmp_path).hold()
+    assert (tmp_path / Reserve.FILE).stat().st_size == RESERVE_BYTES
+
+
 async def test_on_a_full_disk_no_submit_is_begun_and_what_was_answered_is_still_recorded(tmp_path: Path) -> None:
     book = Book(tmp_path / "ledger.db")
     await book.plan(make_spec("a"), make_spec("b"))

@@ -58,6 +58,7 @@ def test_every_statement_fits_the_schema(connection: sqlite3.Connection, name: s
         ("end_waits", "jobs_waiting"),
         ("has_stem", "specs_stem"),
         ("select_known", "sqlite_autoindex_specs_1"),
+        ("select_other_of_request", "jobs_request_id"),
     ],
 )
 def test_what_is_asked_often_is_found_by_an_index_however_many_rows_there_are(connection: sqlite3.Connection, sql: str, index: str) -> None:
