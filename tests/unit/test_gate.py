@@ -232,7 +232,7 @@ def test_who_was_not_on_trial_gives_no_trial_back() -> None:
         street.gate.withdrawn(9)
         assert street.gate.breaker.ask(street.clock.now()) is street.gate.breaker.Verdict.WAIT
 
-    on_street(main)
+    on_street(main, settings=RunSettings(posts_in_flight=64))
 
 
 def test_an_outage_from_the_start_ends_the_batch_soon() -> None:
