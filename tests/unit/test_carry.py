@@ -465,6 +465,25 @@ def test_a_run_that_takes_up_a_killed_one_submits_nothing_twice() -> None:
     run_virtual(main())
 
 
+@pytest.mark.fault("X1")
+def test_the_moments_round_a_call_have_crash_points(monkeypatch: pytest.MonkeyPatch) -> None:
+    reached: list[str] = []
+    monkeypatch.setattr("batcher.carry.reach", reached.append)
+
+    async def main() -> None:
+        world = World(service_s=lambda rng: 0.0)
+        await world.plan(1)
+        await world.engine().run()
+        assert reached == ["submit.send", "submit.answered", "poll.answered"]
+        reached.clear()
+        world.provider.fault = lambda call, n: ApiError(ApiErrorKind.INVALID, "422", status=422)
+        await world.plan(2)
+        await world.engine().run()
+        assert reached == ["submit.send"], "no answer that says what was accepted"
+
+    run_virtual(main())
+
+
 def test_long_runs_write_their_tally_of_calls_down_now_and_then() -> None:
     async def main() -> None:
         world = World(settings=RunSettings(concurrency=2), service_s=lambda rng: 30.0)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import pytest
 
 from batcher.errors import ApiError, ApiErrorKind
 from batcher.ledger.codec import job_from
 from batcher.ledger.statements import statements
-from batcher.model import ExitReason, FailureKind, Job, RequestPhase, RequestStatus, State
+from batcher.model import ExitReason, FailureKind, Job, RequestPhase, RequestResult, RequestStatus, State
 from batcher.providers.fake import FakeProvider
 from batcher.settings import RunSettings
 from tests.support.engine_world import EPOCH, World, make_spec
@@ -135,8 +136,8 @@ class Alike(FakeProvider):
         return self.alike.get(request_id, request_id)
 
 
-async def alike_world(alike: Mapping[str, str], *, service_s: float = 30.0) -> World:
-    world = World(settings=RunSettings(posts_in_flight=1, concurrency=64))
+async def alike_world(alike: Mapping[str, str], *, service_s: float = 30.0, **settings: Any) -> World:
+    world = World(settings=RunSettings(posts_in_flight=1, concurrency=64, **settings))
     provider = Alike(clock=world.clock, rng=world.rng, service_s=lambda rng: service_s)
     provider.alike = alike
     world.provider = provider
@@ -203,6 +204,34 @@ def test_rows_named_alike_are_held_by_the_next_run_where_the_first_was_killed(at
     run_virtual(main())
 
 
+@pytest.mark.fault("C16")
+def test_a_row_that_is_downloaded_while_another_gets_its_request_id_is_held_with_it() -> None:
+    async def main() -> None:
+        world = await alike_world({"req-000002": "req-000001"}, service_s=0.1, submits_per_s=0.1)
+        world.fetcher.seconds = 1000.0
+        await world.plan(2)
+        assert await world.engine().run() is ExitReason.COMPLETED
+        assert len(world.fetcher.fetched) == 1
+        assert {job.state for job in (await rows(world)).values()} == {State.IN_DOUBT}
+        assert not any(job.artifacts for job in (await rows(world)).values())
+
+    run_virtual(main())
+
+
+@pytest.mark.fault("C16")
+def test_a_row_whose_request_died_is_paid_for_again_though_another_got_the_old_id() -> None:
+    async def main() -> None:
+        world = await alike_world({"req-000002": "req-000001"}, service_s=0.1, submits_per_s=0.1, regenerations=1)
+        world.provider.outcome = lambda request: RequestResult(RequestPhase.FAILED, error="boom") if request.request_id == "req-000001" else None
+        await world.plan(2)
+        assert await world.engine().run() is ExitReason.COMPLETED
+        found = await rows(world)
+        assert (found["row0000"].state, found["row0000"].request_id) == (State.DONE, "req-000003")
+        assert found["row0001"].state is State.IN_DOUBT
+
+    run_virtual(main())
+
+
 # ── requests that never end ───────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -261,6 +290,18 @@ def test_a_request_that_cannot_be_read_is_waited_for_too() -> None:
         await world.plan(1)
         assert await world.engine().run() is ExitReason.COMPLETED
         assert world.count(State.DONE) == 1
+        assert world.log.notices == [], "nobody knew whether it was stuck"
+
+    run_virtual(main())
+
+
+@pytest.mark.fault("D1")
+def test_a_request_that_is_given_up_at_its_first_reading_is_not_announced_as_stuck() -> None:
+    async def main() -> None:
+        world = World(settings=RunSettings(job_timeout_s=1.0, poll_floor_s=5.0), service_s=lambda rng: 1e12)
+        await world.plan(1)
+        assert await world.engine().run() is ExitReason.COMPLETED
+        assert (world.count(State.FAILED), world.provider.calls["status"], world.log.notices) == (1, 1, [])
 
     run_virtual(main())
 
