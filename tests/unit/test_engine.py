@@ -189,13 +189,14 @@ def test_an_expired_link_is_read_again_from_the_result() -> None:
 
 def test_a_full_disk_stops_submitting_and_a_later_run_completes() -> None:
     async def main() -> None:
-        world = World(settings=RunSettings(concurrency=4))
+        world = World(settings=RunSettings(concurrency=4), slots=1)
         world.fetcher.fault = lambda url, n: OutputError("no space left") if n >= 5 else None
         await world.plan(40)
         assert await world.engine().run() is ExitReason.OUTPUT_UNWRITABLE
         paid = len(world.provider.accepted)
         assert paid < 40
         assert world.count(State.PRODUCED) >= 1
+        assert "cancel" not in world.provider.calls, "what is paid for is collected, though it still waits there"
         world.fetcher.fault = lambda url, n: None
         assert await world.engine().run() is ExitReason.COMPLETED
         assert world.count(State.DONE) == 40
@@ -210,13 +211,14 @@ def test_a_full_disk_stops_submitting_and_a_later_run_completes() -> None:
 @pytest.mark.fault("C11", "C12")
 def test_whole_batch_conditions_stop_claiming_and_fail_no_row(kind: ApiErrorKind, reason: ExitReason) -> None:
     async def main() -> None:
-        world = World(settings=RunSettings(concurrency=8, posts_in_flight=2))
+        world = World(settings=RunSettings(concurrency=8, posts_in_flight=2), slots=1)
         world.provider.fault = lambda call, n: ApiError(kind, "no", status=401) if call == "submit" and n > 10 else None
         await world.plan(50)
         assert await world.engine().run() is reason
         assert world.count(State.FAILED) == 0
         assert world.count(State.DONE) == 10
         assert world.provider.calls["submit"] <= 12
+        assert "cancel" not in world.provider.calls, "what is paid for is collected, though it still waits there"
         world.provider.fault = lambda call, n: None
         assert await world.engine().run() is ExitReason.COMPLETED
         assert len(world.provider.accepted) == 50

@@ -110,6 +110,32 @@ def test_no_more_posts_are_in_flight_than_allowed_and_who_leaves_makes_room_at_o
     on_street(main, settings=RunSettings(posts_in_flight=3))
 
 
+def test_each_failure_halves_how_many_posts_may_be_in_flight_and_answers_give_that_back() -> None:
+    async def main(street: Street) -> None:
+        async def let_in(first: int) -> int:
+            rows = [asyncio.create_task(street.enter(seq)) for seq in range(first, first + 20)]
+            await asyncio.sleep(1.0)
+            inside = [seq for seq, _ in street.entered]
+            street.entered.clear()
+            for row in rows:
+                row.cancel()
+            await asyncio.gather(*rows, return_exceptions=True)
+            for seq in inside:
+                street.gate.leave(seq)
+            return len(inside)
+
+        allowed = [await let_in(0)]
+        for n in range(1, 4):
+            street.gate.failed(OUT)
+            allowed.append(await let_in(100 * n))
+        assert allowed == [8, 4, 2, 1]
+        for _ in range(100):
+            street.gate.answered()
+        assert await let_in(1000) == 8
+
+    on_street(main, settings=RunSettings(posts_in_flight=8))
+
+
 def test_nothing_passes_while_downloads_lag_behind() -> None:
     async def main(street: Street) -> None:
         street.congested = True

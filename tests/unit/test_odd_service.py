@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from batcher.carry import OUTPUTS_MAX
 from batcher.errors import ApiError, ApiErrorKind
 from batcher.ledger.codec import job_from
 from batcher.ledger.statements import statements
@@ -316,6 +317,21 @@ class Wording(FakeProvider):
         await super().status(request_id)
         phase, word = self.words.pop(0) if self.words else (RequestPhase.COMPLETED, "completed")
         return RequestStatus(phase, word=word)
+
+
+@pytest.mark.parametrize(("outputs", "state"), [(OUTPUTS_MAX, State.DONE), (OUTPUTS_MAX + 1, State.FAILED)])
+def test_a_result_of_more_files_than_can_be_is_believed_in_none_of_them(outputs: int, state: State) -> None:
+    async def main() -> None:
+        world = World(service_s=lambda rng: 0.0)
+        links = {"images": [f"https://files.example/{n}.png" for n in range(outputs)]}
+        world.provider.outcome = lambda request: RequestResult(RequestPhase.COMPLETED, links, cost_usd=0.3)
+        await world.plan(1)
+        assert await world.engine().run() is ExitReason.COMPLETED
+        job = (await rows(world))["row0000"]
+        assert (job.state, len(world.fetcher.fetched), job.cost_usd) == (state, outputs if state is State.DONE else 0, 0.3)
+        assert state is State.DONE or (job.failure is not None and job.failure.kind is FailureKind.BAD_RESULT)
+
+    run_virtual(main())
 
 
 @pytest.mark.fault("D2")
