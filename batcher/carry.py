@@ -216,9 +216,12 @@ class Carrier:
         self.requests["cancels"] += 1
         try:
             return Cancelled() if await self._provider.cancel(job.request_id or "") else NotCancellable()
-        except ApiError as error:
+        except ApiError as failure:
+            error = await self._of_row_or_token(failure)
             self._note(error)
-            return NotCancellable(certain=error.kind not in TROUBLE)
+            if error.kind is ApiErrorKind.TOKEN:
+                self._course.change(ExitReason.TOKEN_REJECTED, remote=Mode.STOP, trouble=error.message)
+            return NotCancellable(certain=error.kind not in TROUBLE | {ApiErrorKind.TOKEN, ApiErrorKind.THROTTLED})
 
     async def _fetch(self, job: Job) -> Event | None:
         started = self._clock.now()

@@ -91,7 +91,7 @@ class Cancelled:
 
 @dataclass(frozen=True, slots=True)
 class NotCancellable:
-    """The request runs already, or has ended: it goes on. Not `certain` where the service's answer was lost."""
+    """The request runs already, or has ended: it goes on. Not `certain` where the service said nothing about it."""
 
     certain: bool = True
 

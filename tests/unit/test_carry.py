@@ -296,6 +296,47 @@ def test_a_cancel_that_is_refused_for_good_is_waited_for_by_a_stop() -> None:
     run_virtual(main())
 
 
+@pytest.mark.fault("C11", "X15")
+@pytest.mark.parametrize("kind", [ApiErrorKind.TOKEN, ApiErrorKind.FORBIDDEN])
+def test_a_token_that_is_rejected_while_requests_are_cancelled_says_nothing_of_them(kind: ApiErrorKind) -> None:
+    async def main() -> None:
+        world = World(settings=RunSettings(concurrency=4), slots=1, service_s=lambda rng: 1e6)
+        await world.plan(4)
+        first = world.engine()
+        for after in (30.0, 30.001):
+            asyncio.get_running_loop().call_later(after, first.interrupt, ExitReason.INTERRUPTED)
+        await first.run()
+        revoked = ApiError(kind, "the service answers 403", status=403)
+        world.provider.fault = lambda call, n: revoked if call in ("cancel", "probe") else None
+        engine = world.engine(Mode.CANCEL)
+        assert await engine.run() is ExitReason.TOKEN_REJECTED
+        assert "the service answers 403" in engine.trouble
+        assert world.count(State.SUBMITTED) == 4
+        world.provider.fault = lambda call, n: None
+        assert await world.engine(Mode.CANCEL).run() is ExitReason.STOPPED_EARLY
+        assert (world.count(State.CANCELLED), world.count(State.SUBMITTED)) == (3, 1), "the one that runs cannot be cancelled"
+
+    run_virtual(main())
+
+
+def test_a_cancel_that_comes_at_a_bad_time_is_asked_for_again_by_the_next_run() -> None:
+    async def main() -> None:
+        world = World(settings=RunSettings(concurrency=4), slots=1, service_s=lambda rng: 1e6)
+        await world.plan(4)
+        first = world.engine()
+        for after in (30.0, 30.001):
+            asyncio.get_running_loop().call_later(after, first.interrupt, ExitReason.INTERRUPTED)
+        await first.run()
+        world.provider.fault = lambda call, n: ApiError(ApiErrorKind.THROTTLED, "slow down", status=429) if call == "cancel" else None
+        await world.engine(Mode.CANCEL).run()
+        assert world.count(State.SUBMITTED) == 4
+        world.provider.fault = lambda call, n: None
+        await world.engine(Mode.CANCEL).run()
+        assert world.count(State.CANCELLED) == 3
+
+    run_virtual(main())
+
+
 # ── the whole batch ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 
