@@ -14,7 +14,7 @@ from batcher.model import FailureKind, Job, JobSpec, Lane, Mode, State
 from batcher.ports import PlanSummary
 
 UNDER_WAY = (State.SUBMITTING, State.IN_DOUBT, State.SUBMITTED, State.PRODUCED)
-HOLD_REQUESTS = (State.SUBMITTED, State.PRODUCED, State.DONE, State.FAILED)
+HOLD_REQUESTS = (State.IN_DOUBT, State.SUBMITTED, State.PRODUCED, State.DONE, State.FAILED)
 
 Happened = tuple[int, float, str, Mapping[str, object]]
 """What is kept of an event: the row's `seq`, the time, the event's name and its fields."""
@@ -94,11 +94,15 @@ class LedgerModel:
         return {row.kept.row_id for seq, row in self.rows.items() if seq != but and row.kept.request_id == request_id}
 
     def shared_requests(self) -> dict[str, list[str]]:
+        settled = {(seq, detail.get("request_id")) for seq, _, name, detail in self.happened if name == "Adopt"}
         holders: dict[str, list[str]] = {}
-        for _, row in sorted(self.rows.items()):
-            if row.kept.request_id is not None and row.kept.state in HOLD_REQUESTS:
-                holders.setdefault(row.kept.request_id, []).append(row.kept.row_id)
-        return {request_id: names for request_id, names in holders.items() if len(names) > 1}
+        unsettled: set[str] = set()
+        for seq, row in sorted(self.rows.items()):
+            if (request_id := row.kept.request_id) is not None and row.kept.state in HOLD_REQUESTS:
+                holders.setdefault(request_id, []).append(row.kept.row_id)
+                if row.kept.state is not State.IN_DOUBT and (seq, request_id) not in settled:
+                    unsettled.add(request_id)
+        return {request_id: names for request_id, names in holders.items() if len(names) > 1 and request_id in unsettled}
 
     def has_stem(self, stem: str) -> bool:
         return any(row.kept.spec.stem.lower() == stem.lower() for row in self.rows.values())

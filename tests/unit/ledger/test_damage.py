@@ -23,7 +23,7 @@ from tests.support.ledgers import NOW, TO_STATE, Book
 pytestmark = pytest.mark.fault("B6")
 
 ROWS = 30
-MUTATIONS = 200
+MUTATIONS = 120
 
 
 @dataclass(frozen=True)
@@ -252,6 +252,18 @@ async def test_what_a_power_cut_tears_off_the_last_transaction_is_no_damage(kill
         assert sum(ledger.counts().values()) == ROWS
         await ledger.aclose()
         killed.write_bytes(before)
+
+
+async def test_a_wal_of_which_only_the_length_came_to_the_disk_is_no_damage(killed: Path) -> None:
+    wal = killed.with_name("ledger.db-wal")
+    killed.with_name("ledger.db-shm").unlink(missing_ok=True)
+    whole = wal.read_bytes()
+    wal.write_bytes(bytes(32) + whole[32:])
+    with pytest.raises(LedgerError, match="header of its WAL is damaged"):
+        SqliteLedger(killed, threaded=False)
+    wal.write_bytes(bytes(len(whole)))
+    killed.with_name("ledger.db-shm").unlink(missing_ok=True)
+    await SqliteLedger(killed, threaded=False).aclose()
 
 
 def test_a_frame_that_went_bad_in_the_middle_is_not_taken_for_the_end(killed: Path) -> None:
