@@ -66,6 +66,7 @@ def outcome(result: RequestResult) -> Callable[[FakeRequest], RequestResult]:
         (FAILED, RequestResult(RUNNING), FailureKind.GENERATION_FAILED, "gives no reason"),
         (COMPLETED, RequestResult(COMPLETED, output={}, cost_usd=0.08), FailureKind.BAD_RESULT, "no output"),
         (COMPLETED, RequestResult(COMPLETED, output={"image": None}), FailureKind.BAD_RESULT, "no output"),
+        (COMPLETED, RequestResult(COMPLETED, output={}, excerpt='{"a":1}'), FailureKind.BAD_RESULT, 'no output; it begins: {"a":1}'),
     ],
 )
 @pytest.mark.fault("D6", "X13")

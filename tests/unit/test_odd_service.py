@@ -87,6 +87,7 @@ def test_nothing_stops_at_refusals_where_that_was_switched_off() -> None:
         await world.plan(50)
         assert await world.engine().run() is ExitReason.COMPLETED
         assert world.count(State.FAILED) == 50
+        assert "probe" not in world.provider.calls, "only a bare 403 may be about the token"
 
     run_virtual(main())
 

@@ -167,6 +167,7 @@ def test_one_probe_then_one_trial_then_it_closes() -> None:
     breaker.succeeded()
     assert breaker.ask(2.2) is GO
     assert breaker.opened_at is None
+    assert breaker.share == 0.25, "closed, but careful: one failure less than opens it"
 
 
 def test_it_stays_open_longer_each_time_up_to_a_ceiling_and_forgets_that_once_closed() -> None:
