@@ -123,3 +123,10 @@ def test_a_file_that_is_no_ledger_is_let_go_of(tmp_path: Path, monkeypatch: pyte
             SqliteLedger(path)
         closed.assert_called_once()
         closed.reset_mock()
+
+
+def test_nobody_else_may_read_it_at_any_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    modes: list[set[int]] = []
+    monkeypatch.setattr(sqlite_module, "reach", lambda point: modes.append({path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}))
+    Book(tmp_path / "ledger.db")
+    assert modes == [{0o600}] * 3
