@@ -161,10 +161,12 @@ def test_nothing_is_a_success_before_the_result_said_so(phase: RequestPhase) -> 
 @pytest.mark.parametrize("call", ["status", "result"])
 def test_not_ready_is_not_a_failure(call: str) -> None:
     async def main() -> None:
-        world = World(fault=lambda made, n: ApiError(ApiErrorKind.NOT_READY, "400005", status=400) if made == call and n <= 8 else None)
+        early = ApiError(ApiErrorKind.NOT_READY, "400005", status=400)
+        world = World(service_s=lambda rng: 0.0, fault=lambda made, n: early if made == call and n <= 8 else None)
         await world.plan(1)
         await world.engine().run()
         assert world.count(State.DONE) == 1
+        assert world.clock.now() - EPOCH < 20.0, "asked again as of a request that runs, without backing off"
 
     run_virtual(main())
 

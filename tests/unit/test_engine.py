@@ -192,7 +192,9 @@ def test_a_full_disk_stops_submitting_and_a_later_run_completes() -> None:
         world = World(settings=RunSettings(concurrency=4), slots=1)
         world.fetcher.fault = lambda url, n: OutputError("no space left") if n >= 5 else None
         await world.plan(40)
-        assert await world.engine().run() is ExitReason.OUTPUT_UNWRITABLE
+        engine = world.engine()
+        assert await engine.run() is ExitReason.OUTPUT_UNWRITABLE
+        assert "no space left" in engine.trouble
         paid = len(world.provider.accepted)
         assert paid < 40
         assert world.count(State.PRODUCED) >= 1

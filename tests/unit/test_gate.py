@@ -292,6 +292,7 @@ def test_an_outage_of_submits_alone_ends_submitting_and_goes_on_collecting() -> 
             if not await street.post(seq, OUT):
                 break
         assert street.course.reason is ExitReason.SERVICE_UNAVAILABLE
+        assert street.course.trouble == OUT.message
         assert street.course.mode(Lane.REMOTE) is Mode.COLLECT
         assert 600 < street.clock.now() < 600 + 300 + 1
         assert len(street.entered) < 12

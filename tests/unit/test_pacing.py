@@ -168,6 +168,10 @@ def test_one_probe_then_one_trial_then_it_closes() -> None:
     assert breaker.ask(2.2) is GO
     assert breaker.opened_at is None
     assert breaker.share == 0.25, "closed, but careful: one failure less than opens it"
+    while breaker.share < 1.0:
+        breaker.succeeded()
+    breaker.failed(3.0)
+    assert breaker.ask(3.0) is GO, "nobody is on trial any more"
 
 
 def test_it_stays_open_longer_each_time_up_to_a_ceiling_and_forgets_that_once_closed() -> None:
