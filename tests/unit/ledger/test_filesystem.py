@@ -56,6 +56,17 @@ def test_where_the_system_does_not_tell_it_is_taken_for_local(tmp_path: Path) ->
     assert not is_network(tmp_path, tmp_path / "missing")
 
 
+@pytest.mark.parametrize(
+    "kind",
+    ["nfs", "nfs3", "nfs4", "cifs", "smb3", "smbfs", "afs", "ceph", "glusterfs", "lustre", "9p", "fuse.sshfs", "fuse.s3fs", "fuse.rclone"],
+)
+def test_every_kind_of_network_disk_is_known(tmp_path: Path, kind: str) -> None:
+    mounts = tmp_path / "mounts"
+    mounts.write_text(f"server:/ /srv {kind} rw 0 0\n/dev/sda1 /home ext4\n")
+    assert is_network(Path("/srv/out"), mounts)
+    assert not is_network(Path("/home/out"), mounts)
+
+
 def test_a_root_on_the_network(tmp_path: Path) -> None:
     mounts = tmp_path / "mounts"
     mounts.write_text("server:/ / nfs rw 0 0\n")
