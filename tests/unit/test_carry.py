@@ -184,6 +184,33 @@ def test_a_word_that_is_not_known_keeps_the_request_and_asks_again() -> None:
     run_virtual(main())
 
 
+@pytest.mark.fault("D2")
+def test_a_word_that_is_never_understood_is_waited_for_no_longer_than_any_other() -> None:
+    async def main() -> None:
+        world = World(settings=RunSettings(job_timeout_s=60))
+        say(world, lambda n: UNKNOWN)
+        await world.plan(1)
+        assert await asyncio.wait_for(world.engine().run(), 600) is ExitReason.COMPLETED
+        (job,) = (await rows(world)).values()
+        assert job.failure is not None
+        assert (job.failure.kind, job.request_id) == (FailureKind.STALLED, "req-000001")
+
+    run_virtual(main())
+
+
+@pytest.mark.fault("D2")
+@pytest.mark.parametrize(("phase", "told"), [(UNKNOWN, 1), (RequestPhase.QUEUED, 0)])
+def test_a_word_of_the_result_is_told_where_it_is_not_known(phase: RequestPhase, told: int) -> None:
+    async def main() -> None:
+        world = World(service_s=lambda rng: 0.1)
+        world.provider.outcome = lambda request: RequestResult(phase, word="baking") if world.provider.calls["result"] <= 3 else None
+        await world.plan(1)
+        await world.engine().run()
+        assert sum("'baking'" in notice for notice in world.log.notices) == told
+
+    run_virtual(main())
+
+
 @pytest.mark.fault("D7")
 def test_polls_wait_as_long_as_the_service_asks() -> None:
     async def main() -> None:

@@ -66,3 +66,14 @@ def test_a_change_wakes_everyone_who_waits_and_nobody_who_waits_later() -> None:
         assert clock.now() - started == pytest.approx(6.0)
 
     run_virtual(main())
+
+
+def test_a_batch_that_is_being_cancelled_goes_on_so_until_it_is_left() -> None:
+    async def main() -> None:
+        course = Course(LoopClock(0.0), Mode.CANCEL)
+        for mode in (Mode.COLLECT, Mode.DRAIN):
+            assert not course.change(ExitReason.INTERRUPTED, remote=mode)
+            assert course.mode(Lane.REMOTE) is Mode.CANCEL
+        assert course.change(ExitReason.INTERRUPTED, remote=Mode.STOP)
+
+    run_virtual(main())
