@@ -401,10 +401,10 @@ def test_a_service_that_answers_is_not_out_of_reach_whatever_it_answers() -> Non
 def test_submits_that_were_put_off_are_not_refused_however_many_the_first_are() -> None:
     async def main() -> None:
         busy = ApiError(ApiErrorKind.THROTTLED, "slow down", status=429)
-        world = World(fault=lambda call, n: busy if call == "submit" and n <= 30 else None)
-        await world.plan(40)
+        world = World(fault=lambda call, n: busy if call == "submit" and n <= 60 else None)
+        await world.plan(80)
         assert await world.engine().run() is ExitReason.COMPLETED
-        assert world.count(State.DONE) == 40
+        assert world.count(State.DONE) == 80
 
     run_virtual(main())
 
