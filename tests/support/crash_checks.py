@@ -113,7 +113,7 @@ class Checker:
         for name, content in files.items():
             (self._folder / name).write_bytes(content)
         try:
-            connection = sqlite._open(self._folder / "ledger.db", had_wal=(self._folder / "ledger.db-wal").exists())
+            connection = sqlite._open(self._folder / "ledger.db")
         except (sqlite3.Error, LedgerError) as error:
             return Account(f"the ledger does not open: {error}", {})
         try:

@@ -243,8 +243,8 @@ def _set(pragma: str) -> None:
 
     opened = sqlite._open
 
-    def altered(path: Path | None, **options: Any) -> Any:
-        connection = opened(path, **options)
+    def altered(path: Path | None) -> Any:
+        connection = opened(path)
         connection.execute(f"PRAGMA {pragma}").close()
         return connection
 
