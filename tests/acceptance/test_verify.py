@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.command import batcher, report, results, service, start, status, wait_until, write_rows
+from tests.support.command import batcher, report, results, service, start, status, steady_port, wait_until, write_rows
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.fault("B10", "X9")]
 
@@ -74,11 +74,12 @@ def test_what_the_service_has_no_longer_has_expired_and_is_not_paid_for_again_un
     manifest = tmp_path / "batch.yaml"
     prompts = "\n".join(f"  - {{id: r{n}, prompt: thing {n}}}" for n in range(3))
     manifest.write_text(f"job: text_to_image\nrun: {{backoff_ceiling_s: 0.1, poll_floor_s: 0.05}}\nrows:\n{prompts}\n", "utf-8")
-    with service(tmp_path, *QUICK) as first:
+    port = steady_port()
+    with service(tmp_path, "--port", port, *QUICK) as first:
         assert batcher("run", manifest, "--out", out, home=tmp_path, env=first.env).returncode == 0
     precious = files(out)["r0"].read_bytes()
     saved = files(out)
-    with service(tmp_path, *QUICK, "--port", first.base.split(":")[2].split("/")[0]) as second:  # which knows nothing of the old requests
+    with service(tmp_path, *QUICK, "--port", port) as second:  # which knows nothing of the old requests
         saved["r0"].unlink()
         saved["r1"].write_bytes(b"altered")
         expired = batcher("verify", out, home=tmp_path, env=second.env)
@@ -105,15 +106,15 @@ def test_what_the_service_has_no_longer_has_expired_and_is_not_paid_for_again_un
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL")
 def test_a_verify_that_is_killed_is_gone_on_with_by_resume_or_by_another_verify(tmp_path: Path) -> None:
     rows, out, state = write_rows(tmp_path / "rows.csv", ROWS), tmp_path / "out", tmp_path / "state"
-    with service(tmp_path, *QUICK, "--state", state) as simulated:
+    same = (*QUICK, "--state", state, "--port", steady_port())
+    with service(tmp_path, *same) as simulated:
         assert batcher("run", rows, *JOB, "--out", out, home=tmp_path, env=simulated.env).returncode == 0
-    same = (*QUICK, "--state", state, "--port", simulated.base.split(":")[2].split("/")[0])
     for go_on in ("resume", "verify"):
         for path in files(out).values():
             path.unlink()
         with service(tmp_path, *same, "--fault", "download:hang:delay_s=600") as hanging:
             verifying = start("verify", out, home=tmp_path, env=hanging.env)
-            wait_until(lambda: status(out, tmp_path).get("produced", 0) == ROWS, "rows to be open again")
+            wait_until(lambda: status(out).get("done", ROWS) == 0, "rows to be open again")
             verifying.kill()
             verifying.communicate()
         looked = json.loads(batcher("verify", out, "--offline", "--json", home=tmp_path).stdout)
