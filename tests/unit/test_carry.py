@@ -326,16 +326,22 @@ def test_a_cancel_that_is_refused_for_good_is_waited_for_by_a_stop() -> None:
     run_virtual(main())
 
 
+async def abandoned() -> World:
+    """Four requests at a service that never ends one, left there by a run that was interrupted twice."""
+    world = World(settings=RunSettings(concurrency=4), slots=1, service_s=lambda rng: 1e6)
+    await world.plan(4)
+    first = world.engine()
+    for after in (30.0, 30.001):
+        asyncio.get_running_loop().call_later(after, first.interrupt, ExitReason.INTERRUPTED)
+    await first.run()
+    return world
+
+
 @pytest.mark.fault("C11", "X15")
 @pytest.mark.parametrize("kind", [ApiErrorKind.TOKEN, ApiErrorKind.FORBIDDEN])
 def test_a_token_that_is_rejected_while_requests_are_cancelled_says_nothing_of_them(kind: ApiErrorKind) -> None:
     async def main() -> None:
-        world = World(settings=RunSettings(concurrency=4), slots=1, service_s=lambda rng: 1e6)
-        await world.plan(4)
-        first = world.engine()
-        for after in (30.0, 30.001):
-            asyncio.get_running_loop().call_later(after, first.interrupt, ExitReason.INTERRUPTED)
-        await first.run()
+        world = await abandoned()
         revoked = ApiError(kind, "the service answers 403", status=403)
         world.provider.fault = lambda call, n: revoked if call in ("cancel", "probe") else None
         engine = world.engine(Mode.CANCEL)
@@ -351,12 +357,7 @@ def test_a_token_that_is_rejected_while_requests_are_cancelled_says_nothing_of_t
 
 def test_a_cancel_that_comes_at_a_bad_time_is_asked_for_again_by_the_next_run() -> None:
     async def main() -> None:
-        world = World(settings=RunSettings(concurrency=4), slots=1, service_s=lambda rng: 1e6)
-        await world.plan(4)
-        first = world.engine()
-        for after in (30.0, 30.001):
-            asyncio.get_running_loop().call_later(after, first.interrupt, ExitReason.INTERRUPTED)
-        await first.run()
+        world = await abandoned()
         world.provider.fault = lambda call, n: ApiError(ApiErrorKind.THROTTLED, "slow down", status=429) if call == "cancel" else None
         await world.engine(Mode.CANCEL).run()
         assert world.count(State.SUBMITTED) == 4
