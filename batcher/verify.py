@@ -9,6 +9,7 @@ import asyncio
 import hashlib
 import json
 import os
+import time
 from array import array
 from bisect import bisect_left
 from collections import deque
@@ -23,7 +24,7 @@ from batcher.folder import LEDGER
 from batcher.ledger import LedgerReader, SqliteLedger
 from batcher.model import Failure, FailureKind, Job, State
 from batcher.ports import Clock
-from batcher.report import FILES
+from batcher.report import FILES, write_report
 from batcher.settings import RunSettings
 from batcher.storage import Condition, LocalStorage
 
@@ -63,6 +64,8 @@ class Check:
     unknown: list[str] = field(default_factory=list)
     unknown_files: int = 0
     contradictions: list[str] = field(default_factory=list)
+    is_report_stale: bool = False
+    """Whether the report is missing or says something else than the ledger: a kill just before a run begins, or after it has ended, leaves it so."""
 
     @property
     def can_be_mended(self) -> bool:
@@ -72,7 +75,7 @@ class Check:
     @property
     def is_whole(self) -> bool:
         """Whether nothing is wrong, or nothing is wrong any more."""
-        return not self.contradictions and all(finding.outcome == "fetched" for finding in self.findings)
+        return not self.contradictions and not self.is_report_stale and all(finding.outcome == "fetched" for finding in self.findings)
 
     def count(self, problem: Condition) -> int:
         """How many files have that problem."""
@@ -87,7 +90,8 @@ def check_folder(out: Path) -> Check:
     check = Check()
     storage = LocalStorage(out)
     with LedgerReader(out / LEDGER) as reader:
-        check.contradictions = [*reader.contradictions(), *_stale_report(out, reader)]
+        check.contradictions = reader.contradictions()
+        check.is_report_stale = _is_report_stale(out, reader)
         for job, conditions in _conditions(storage, (job for job in reader.jobs() if job.artifacts)):
             _note(check, job, conditions)
         _find_unknown(check, storage, reader)
@@ -108,6 +112,14 @@ async def mend(check: Check, ledger: SqliteLedger, reader: LedgerReader, clock: 
             moved += await _record(moves, ledger, clock, settings)
             moves = []
     return moved + await _record(moves, ledger, clock, settings)
+
+
+def write_stale_report(check: Check, out: Path) -> None:
+    """Write the report again from the ledger, if it is stale. Raises `OutputError` where it cannot be written."""
+    if check.is_report_stale:
+        with LedgerReader(out / LEDGER) as reader:
+            write_report(out, reader, time.time())
+        check.is_report_stale = False
 
 
 def settle(check: Check, out: Path) -> None:
@@ -193,19 +205,15 @@ def _key(path: str) -> int:
     return int.from_bytes(hashlib.blake2b(path.encode("utf-8", "surrogateescape"), digest_size=8).digest(), "big")
 
 
-def _stale_report(out: Path, reader: LedgerReader) -> Iterator[str]:
-    """Where the last run ended by itself, its report says what the ledger says."""
+def _is_report_stale(out: Path, reader: LedgerReader) -> bool:
+    """Where the last run ended by itself, its report says what the ledger says; while one goes, and after a kill, it need not."""
     runs = reader.runs()
     if not runs or runs[-1].ended_at is None:
-        return
+        return False
     try:
         told = json.loads((out / FILES["report"]).read_text("utf-8"))["counts"]
-    except FileNotFoundError:
-        told = None
     except (OSError, ValueError, KeyError, TypeError):
-        told = "cannot be read"
+        return True
     counts = reader.counts()
     ended = {state.value: counts[state] for state in (State.DONE, State.FAILED, State.CANCELLED, State.IN_DOUBT)}
-    expected = {**ended, "open": sum(n for state, n in counts.items() if state.is_open)}
-    if told != expected:
-        yield f"{FILES['report']} is missing, or does not say what the ledger says: `batcher report {out}` writes it again"
+    return bool(told != {**ended, "open": sum(n for state, n in counts.items() if state.is_open)})

@@ -11,8 +11,9 @@ import typer
 from batcher.cli.running import carry_out
 from batcher.cli.speaking import complain, console_for, count_rows, say, summarise
 from batcher.model import ExitReason, Mode
+from batcher.report import FILES
 from batcher.storage import Condition
-from batcher.verify import Check, Finding, check_folder, mend, settle
+from batcher.verify import Check, Finding, check_folder, mend, settle, write_stale_report
 
 SHOWN = 20
 
@@ -27,7 +28,7 @@ def verify_and_report(folder: Path, *, offline: bool, as_json: bool, allow_hosts
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
     if not is_silent:
-        _print(_findings(check, folder))
+        _print(_findings(check, folder, offline=offline))
     code: int | None = None
     if check.can_be_mended and not check.contradictions and not offline:
         decide = lambda ledger, reader, clock, settings: mend(check, ledger, reader, clock, settings)  # noqa: E731
@@ -41,6 +42,8 @@ def verify_and_report(folder: Path, *, offline: bool, as_json: bool, allow_hosts
         if not is_silent:
             summarise(outcome.report, folder, console_for())
             _print(_outcomes(check))
+    if not offline and not check.contradictions:
+        write_stale_report(check, folder)
     if as_json:
         typer.echo(json.dumps(_document(check)))
     raise typer.Exit(code if code is not None else 0 if check.is_whole else 1)
@@ -67,7 +70,7 @@ def _print(lines: Iterator[str] | Sequence[str]) -> None:
         say(console, line)
 
 
-def _findings(check: Check, folder: Path) -> Iterator[str]:
+def _findings(check: Check, folder: Path, *, offline: bool) -> Iterator[str]:
     missing, altered = check.count(Condition.MISSING), check.count(Condition.ALTERED)
     whole = check.files - missing - altered
     told = [f"{n} {word}" for n, word in ((missing, "missing"), (altered, "altered")) if n]
@@ -79,6 +82,9 @@ def _findings(check: Check, folder: Path) -> Iterator[str]:
     if check.unknown_files:
         belong = "1 file belongs" if check.unknown_files == 1 else f"{check.unknown_files} files belong"
         yield f"{belong} to no row, such as {folder / check.unknown[0]}. Such files are left alone."
+    if check.is_report_stale:
+        coming = "" if offline or check.contradictions else "; it is written again"
+        yield f"{folder / FILES['report']} is missing, or does not say what the ledger says{coming}."
     if check.contradictions:
         yield "The ledger does not agree with itself; nothing is fetched before that is settled:"
         yield from (f"  {text}" for text in check.contradictions)
@@ -102,6 +108,7 @@ def _document(check: Check) -> dict[str, object]:
         "missing": check.count(Condition.MISSING),
         "altered": check.count(Condition.ALTERED),
         "ledger": check.contradictions,
+        "is_report_stale": check.is_report_stale,
         "findings": [_finding(each) for each in check.findings],
         "unknown_files": check.unknown_files,
         "unknown": check.unknown,

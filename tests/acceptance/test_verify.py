@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import sys
 from pathlib import Path
 
 import pytest
 
+from batcher.folder import SIMULATOR_STATE
 from tests.support.command import batcher, report, results, service, start, status, steady_port, wait_until, write_rows
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.fault("B10", "X9")]
@@ -126,6 +128,27 @@ def test_a_verify_that_is_killed_is_gone_on_with_by_resume_or_by_another_verify(
     assert report(out)["counts"]["done"] == ROWS
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL")
+@pytest.mark.parametrize("point", ["Missing.commit", "Missing.committed", "begin_run.commit", "Found.commit", "Found.committed", "report.renamed"])
+def test_a_verify_that_is_killed_at_any_point_is_gone_on_with_by_another(tmp_path: Path, point: str) -> None:
+    rows, out = write_rows(tmp_path / "rows.csv", 3), tmp_path / "out"
+    assert batcher("run", rows, *JOB, "--simulate", *QUICK, "--out", out, home=tmp_path).returncode == 0
+    saved = {path: path.read_bytes() for path in files(out).values()}
+    for path in saved:
+        path.unlink()
+    if point.startswith("Found"):
+        shutil.rmtree(out / SIMULATOR_STATE)
+        assert batcher("verify", out, home=tmp_path).returncode == 1
+        assert status(out)["failed"] == 3, "the service knows of nothing any more"
+        for path, content in saved.items():
+            path.write_bytes(content)
+    assert batcher("verify", out, home=tmp_path, env={"BATCHER_CRASH_POINT": point}).returncode == -9
+    again = batcher("verify", out, home=tmp_path)
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert {path: path.read_bytes() for path in files(out).values()} == saved
+    assert report(out)["counts"]["done"] == 3
+
+
 def test_a_ledger_that_contradicts_itself_is_told_and_nothing_is_fetched(tmp_path: Path) -> None:
     import sqlite3
 
@@ -140,8 +163,24 @@ def test_a_ledger_that_contradicts_itself_is_told_and_nothing_is_fetched(tmp_pat
     assert told.returncode == 1
     assert "row row0001: its request is not the one that it was given" in told.stdout
     assert not files(out)["row0000"].exists()
-    (out / "report.json").unlink()
-    assert "report.json is missing" in batcher("verify", out, "--offline", home=tmp_path).stdout
+
+
+@pytest.mark.parametrize("spoilt", ["missing", "stale", "torn"])
+def test_a_report_that_does_not_say_what_the_ledger_says_is_written_again(tmp_path: Path, spoilt: str) -> None:
+    rows, out = write_rows(tmp_path / "rows.csv", 3), tmp_path / "out"
+    assert batcher("run", rows, *JOB, "--simulate", *QUICK, "--out", out, home=tmp_path).returncode == 0
+    written = out / "report.json"
+    text = written.read_text("utf-8")
+    if spoilt == "missing":
+        written.unlink()
+    else:
+        written.write_text(text.replace('"done": 3', '"done": 2') if spoilt == "stale" else text[:40], "utf-8")
+    looked = batcher("verify", out, "--offline", home=tmp_path)
+    assert (looked.returncode, "report.json is missing, or" in looked.stdout) == (1, True)
+    mended = batcher("verify", out, home=tmp_path)
+    assert (mended.returncode, "it is written again" in mended.stdout) == (0, True)
+    assert report(out)["counts"]["done"] == 3
+    assert batcher("verify", out, "--offline", home=tmp_path).returncode == 0
 
 
 def test_a_damaged_ledger_is_refused_and_can_be_salvaged(tmp_path: Path) -> None:

@@ -97,7 +97,7 @@ def do(batch: Batch, name: str, *flags: str, crash: str = "") -> None:
 
 
 def is_apart(point: str) -> bool:
-    """Whether another test goes to the point. No command records yet that a file is missing, or was found."""
+    """Whether another test goes to the point: what `verify` records is in `tests/acceptance/test_verify.py`."""
     return point.partition(".")[0] in ("earlier", "Contested", "Missing", "Found")
 
 
