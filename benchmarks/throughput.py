@@ -1,0 +1,97 @@
+"""Jobs a second and CPU a job of batcher and of what a user would do instead, on the same work, in turns in one run.
+
+python benchmarks/throughput.py --rows 3000 --concurrency 256 --rounds 5
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import resource
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+
+
+@contextlib.contextmanager
+def stub(*flags: str) -> Iterator[str]:
+    command = [sys.executable, str(HERE / "stub.py"), *flags]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdin is not None
+        try:
+            yield process.stdout.readline().strip()
+        finally:
+            process.stdin.close()
+            process.wait(10)
+
+
+def pinned(core: int) -> None:
+    if hasattr(os, "sched_setaffinity") and len(os.sched_getaffinity(0)) > 1:
+        os.sched_setaffinity(0, {sorted(os.sched_getaffinity(0))[core]})
+
+
+def measure(side: str, base: str, rows: int, concurrency: int, folder: Path) -> dict[str, float]:
+    """Wall and CPU seconds of one side."""
+    folder.mkdir()
+    environment = {**os.environ, "RUNCOMFY_MODEL_API_BASE": base, "RUNCOMFY_TOKEN": "any"}
+    if side == "batcher":
+        manifest = folder / "rows.csv"
+        manifest.write_text("id,prompt\n" + "".join(f"{n},a picture of thing {n}\n" for n in range(rows)), "utf-8")
+        flags = ["--model", "acme/paint", "--out", str(folder / "out"), "--concurrency", str(concurrency), "--quiet"]
+        command = [sys.executable, "-m", "batcher", "run", str(manifest), *flags]
+    else:
+        command = [sys.executable, str(HERE / "sides.py"), side, base, str(rows), str(concurrency), str(folder)]
+    before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
+    subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL)
+    seconds = time.monotonic() - started
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    files = sum(1 for _ in folder.rglob("*.png"))
+    if files != rows:
+        raise SystemExit(f"{side} left {files} of {rows} files")
+    shutil.rmtree(folder)
+    return {"seconds": seconds, "cpu_s": after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", type=int, default=3000)
+    parser.add_argument("--concurrency", type=int, default=256)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--file-bytes", type=int, default=1000)
+    parser.add_argument("--sides", default="bare,by_hand,batcher")
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    sides = options.sides.split(",")
+    results: dict[str, list[dict[str, float]]] = {side: [] for side in sides}
+    with tempfile.TemporaryDirectory() as folder, stub("--file-bytes", str(options.file_bytes)) as base:
+        for turn in range(options.rounds):
+            for side in sides:
+                results[side].append(measure(side, base, options.rows, options.concurrency, Path(folder, f"{side}-{turn}")))
+    report(sides, results, options.rows)
+    if options.json:
+        options.json.write_text(json.dumps({"options": vars(options) | {"json": None}, "results": results}, indent=2), "utf-8")
+
+
+def report(sides: list[str], results: dict[str, list[dict[str, Any]]], rows: int) -> None:
+    print(f"{'side':12} {'jobs/s':>8} {'least':>7} {'most':>7} {'CPU ms a job':>13} {'jobs/s against ' + sides[0]:>22}")
+    first = statistics.median(each["seconds"] for each in results[sides[0]])
+    for side in sides:
+        seconds = [each["seconds"] for each in results[side]]
+        median, cpu = statistics.median(seconds), statistics.median(each["cpu_s"] for each in results[side])
+        speeds = f"{rows / median:8.0f} {rows / max(seconds):7.0f} {rows / min(seconds):7.0f}"
+        print(f"{side:12} {speeds} {1000 * cpu / rows:13.2f} {first / median:22.2f}")
+
+
+if __name__ == "__main__":
+    main()
