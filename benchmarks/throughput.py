@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
+PEERS = ("fal", "dbos")
 
 
 @contextlib.contextmanager
@@ -51,7 +52,8 @@ def measure(side: str, base: str, rows: int, concurrency: int, folder: Path) -> 
         flags = ["--model", "acme/paint", "--out", str(folder / "out"), "--concurrency", str(concurrency), "--quiet"]
         command = [sys.executable, "-m", "batcher", "run", str(manifest), *flags]
     else:
-        command = [sys.executable, str(HERE / "sides.py"), side, base, str(rows), str(concurrency), str(folder)]
+        script = "peers.py" if side in PEERS else "sides.py"
+        command = [sys.executable, str(HERE / script), side, base, str(rows), str(concurrency), str(folder)]
     before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
     subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL)
     seconds = time.monotonic() - started
