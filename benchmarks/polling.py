@@ -138,7 +138,9 @@ def main() -> None:
     against = next(result.product for result in results if result.name == "fixed 2 s")
     print(f"{'policy':24} {'polls':>6} {'lag s':>6} {'polls*lag':>9} {'/ fixed 2 s':>11} {'makespan/ideal':>14}")
     for result in results:
-        print(f"{result.name:24} {result.polls:6.2f} {result.lag_s:6.2f} {result.product:9.2f} {result.product / against:11.2f} {result.makespan:14.3f}")
+        print(
+            f"{result.name:24} {result.polls:6.2f} {result.lag_s:6.2f} {result.product:9.2f} {result.product / against:11.2f} {result.makespan:14.3f}"
+        )
 
 
 if __name__ == "__main__":
