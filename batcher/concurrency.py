@@ -41,7 +41,7 @@ class ConcurrencyLimit:
         self.limit = most
 
     def throttled(self, now: float, in_flight: int, until: float = float("-inf")) -> Change | None:
-        """The service said "too many", with so many requests in flight, and asked to wait until then. The change, unless the episode had one already."""
+        """The service said "too many", with so many requests in flight, and asked to wait until then. The change, if there is one."""
         self._grows_at = max(self._grows_at, now + GROW_EVERY_S, until)
         if now - self._failed_at < EPISODE_S:
             return None

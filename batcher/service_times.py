@@ -101,7 +101,7 @@ class ServiceTimes:
     def next_look_s(self, age_s: float, poll_cost_s: float, ceiling_s: float) -> float:
         """How long to wait until the next poll of a request of this age.
 
-        The wait at which the expected lag, the integral of hazard times time since the end, has reached the cost of a poll. Where the hazard is constant
+        The wait at which the expected lag, the integral of hazard times time since the end, has reached the cost of a poll. Under a constant hazard
         that is `sqrt(2 * poll_cost_s / hazard)`.
         """
         waited, owed, slope = 0.0, poll_cost_s, 0.0

@@ -65,7 +65,7 @@ class Optimum:
         cost, choice = [0.0] * (n + 1), [1] * (n + 1)
         for i in range(n - 1, -1, -1):
             best = math.inf
-            for j in range(i + 1, min(n, i + int(12 / step_s)) + 1, 1 if i else 1):
+            for j in range(i + 1, min(n, i + int(12 / step_s)) + 1):
                 lag = (alive[i] * 0 + (j - i) * step_s * alive[i]) - (area[j] - area[i])
                 total = POLL_COST_S * alive[i] + lag + cost[j]
                 if total < best:
