@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import hashlib
 import re
+import threading
 import time
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 import aiohttp
@@ -26,7 +27,6 @@ from batcher.model import Artifact
 from batcher.ports import Draft, Storage
 from batcher.retry import retry_after_s
 
-_WRITE_BYTES: Final = 256 * 1024
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _EXPIRED: Final = frozenset({401, 403, 404, 410})
 _PAGE: Final = re.compile(rb"\s*<(?:!doctype html|html|head|body)", re.IGNORECASE)
@@ -45,15 +45,6 @@ class DownloadLimits:
     max_redirects: int = 5
     decoders: int = 4
     """Images that are decoded at once: what bounds the memory that they take."""
-
-
-@dataclass(slots=True)
-class _Receipt:
-    """What came over the wire so far."""
-
-    head: bytes = b""
-    size_bytes: int = 0
-    digest: hashlib._Hash = field(default_factory=hashlib.sha256)
 
 
 class HttpFetcher:
@@ -75,26 +66,35 @@ class HttpFetcher:
         self._limits = limits or DownloadLimits()
         self._now = now
         self._proxy_for = proxy_for
-        self._decoders = asyncio.Semaphore(self._limits.decoders)
+        self._decoders = threading.BoundedSemaphore(self._limits.decoders)
 
     async def fetch(self, url: str, stem: str) -> Artifact:
         """See `batcher.ports.Fetcher.fetch`."""
         checked = self._hosts.check(url)
-        draft = await self._storage.draft(stem)
+        draft = self._storage.draft(stem)
+        facts: list[MediaFacts] = []
+
+        def extension_of(path: Path) -> str:
+            facts.append(self._inspect(path))
+            return extension(facts[0].media_type)
+
         try:
-            receipt = await self._transfer(checked, draft)
-            facts = await self._inspect(checked, draft)
-            path = await draft.publish(stem + extension(facts.media_type))
+            await self._transfer(checked, draft)
+            published = await draft.publish(extension_of)
+        except MediaError as error:
+            # A transfer without an announced length that broke off looks just like this, so it is worth another try.
+            raise _transient(f"What came from {_shown(checked)} is {error.message}.") from error
         finally:
             await draft.discard()
-        return Artifact(path, receipt.digest.hexdigest(), receipt.size_bytes, facts.media_type, facts.width, facts.height)
+        media = facts[0]
+        return Artifact(published.path, published.sha256, published.size_bytes, media.media_type, media.width, media.height)
 
-    async def _transfer(self, url: URL, draft: Draft) -> _Receipt:
+    async def _transfer(self, url: URL, draft: Draft) -> None:
         """Bring the file into `draft`. Raises `DownloadError` for whatever goes wrong on the way."""
         shown = _shown(url)
         try:
             async with asyncio.timeout(self._limits.timeout_s) as deadline, self._follow(url) as response:
-                return await self._receive(response, draft)
+                await self._receive(response, draft)
         except TimeoutError as error:
             if isinstance(error, aiohttp.ConnectionTimeoutError):
                 raise _transient(f"The download of {shown} failed: no connection could be opened in time.") from error
@@ -128,31 +128,24 @@ class HttpFetcher:
             raise _unusable(f"{_shown(url)} redirects from https to http: that is not followed.")
         return self._hosts.check(str(target))
 
-    async def _receive(self, response: aiohttp.ClientResponse, draft: Draft) -> _Receipt:
+    async def _receive(self, response: aiohttp.ClientResponse, draft: Draft) -> None:
         await self._check_answer(response)
         shown = _shown(response.url)
-        receipt = _Receipt()
-        waiting = bytearray()
+        head, size_bytes = b"", 0
         async for chunk in self._chunks(response):
-            receipt.size_bytes += len(chunk)
-            if receipt.size_bytes > self._limits.max_bytes:
+            size_bytes += len(chunk)
+            if size_bytes > self._limits.max_bytes:
                 raise _unusable(f"{shown} is larger than the limit of {self._limits.max_bytes:,} bytes.")
-            receipt.digest.update(chunk)
-            if len(receipt.head) < HEAD_BYTES:
-                receipt.head += chunk[:HEAD_BYTES]
-                if len(receipt.head) >= HEAD_BYTES:
-                    _check_kind(receipt.head, shown)
-            waiting += chunk
-            if len(waiting) >= _WRITE_BYTES:
-                await draft.write(bytes(waiting))
-                waiting.clear()
-        if response.content_length not in (None, receipt.size_bytes):
-            raise _transient(f"{shown} brought {receipt.size_bytes:,} bytes where {response.content_length:,} were announced.")
-        if not receipt.size_bytes:
+            if len(head) < HEAD_BYTES:
+                head += chunk[:HEAD_BYTES]
+                if len(head) >= HEAD_BYTES:
+                    _check_kind(head, shown)
+            await draft.write(chunk)
+        if response.content_length not in (None, size_bytes):
+            raise _transient(f"{shown} brought {size_bytes:,} bytes where {response.content_length:,} were announced.")
+        if not size_bytes:
             raise _transient(f"{shown} is empty.")
-        _check_kind(receipt.head, shown)
-        await draft.write(bytes(waiting))
-        return receipt
+        _check_kind(head, shown)
 
     async def _check_answer(self, response: aiohttp.ClientResponse) -> None:
         """Raises `DownloadError` unless a file of a possible size follows, as it is."""
@@ -190,15 +183,12 @@ class HttpFetcher:
                 waited, came = 0.0, 0
             yield chunk
 
-    async def _inspect(self, url: URL, draft: Draft) -> MediaFacts:
-        async with self._decoders:
+    def _inspect(self, path: Path) -> MediaFacts:
+        with self._decoders:
             try:
-                return await asyncio.to_thread(inspect, draft.path)
-            except MediaError as error:
-                # A transfer without an announced length that broke off looks just like this, so it is worth another try.
-                raise _transient(f"What came from {_shown(url)} is {error.message}.") from error
+                return inspect(path)
             except OSError as error:
-                raise OutputError(f"{draft.path} cannot be read back: {error.strerror or error}.", "Check the disk, then run again.") from error
+                raise OutputError(f"{path} cannot be read back: {error.strerror or error}.", "Check the disk, then run again.") from error
 
 
 async def _excerpt(response: aiohttp.ClientResponse) -> str:

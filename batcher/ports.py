@@ -96,21 +96,26 @@ class RequestBodies(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A result file that is durable and visible. `path` is relative to the output folder."""
+
+    path: str
+    sha256: str
+    size_bytes: int
+
+
 class Draft(Protocol):
     """A result file that is being written and that nobody sees yet."""
-
-    @property
-    def path(self) -> Path:
-        """The local file that holds what was written so far."""
-        ...
 
     async def write(self, chunk: bytes) -> None:
         """Append. Raises `OutputError` if the disk does not take it."""
         ...
 
-    async def publish(self, name: str) -> str:
-        """Make it durable and visible under `name`, and return its path relative to the output folder.
+    async def publish(self, extension_of: Callable[[Path], str]) -> Published:
+        """Make it durable and visible, under its stem and the extension that `extension_of` says.
 
+        That is called in a thread, with the local file that holds all that was written; what it raises is raised here, and nothing is published.
         An earlier file of that name with other content is kept beside, never overwritten. Raises `OutputError`.
         """
         ...
@@ -123,8 +128,8 @@ class Draft(Protocol):
 class Storage(Protocol):
     """Where result files go."""
 
-    async def draft(self, stem: str) -> Draft:
-        """Begin a file. Raises `OutputError`."""
+    def draft(self, stem: str) -> Draft:
+        """Begin a file that will be called `stem`, a path with forward slashes, and an extension. Raises `OutputError` for a name that cannot be."""
         ...
 
 

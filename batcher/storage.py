@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import functools
 import hashlib
 import os
 import re
@@ -16,16 +17,20 @@ import secrets
 import stat
 import sys
 import threading
-from collections.abc import Iterator
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from enum import StrEnum
-from io import BufferedWriter
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, TypeVar
 
-from aiofiles import threadpool
+import aiofiles.os
 
 from batcher.crashpoints import reach
 from batcher.errors import OutputError
+from batcher.ports import Published
+
+T = TypeVar("T")
 
 EARLIER: Final = "earlier"
 """The folder, inside the results, that keeps what was there before under the same name."""
@@ -33,6 +38,10 @@ EARLIER: Final = "earlier"
 _PART: Final = re.compile(r"\.batcher-(?P<owner>[0-9a-f]{8})-[0-9a-f]{16}\.part")
 _UNSAFE: Final = re.compile(r"[\x00-\x1f\x7f\\\ud800-\udfff]" if os.name != "nt" else r'[\x00-\x1f\x7f\\\ud800-\udfff:*?"<>|]')
 _READ_BYTES: Final = 1 << 20
+_WRITE_BYTES: Final = 256 * 1024
+THREADS: Final = 16
+"""They wait for the disk most of the time, and what waits together is made durable together."""
+
 _NO_LINK: Final = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 
 _REMEDIES: Final = {
@@ -68,17 +77,14 @@ class LocalStorage:
         self._folder = folder
         self._owner = secrets.token_hex(4)
         self._durable: set[Path] = set()
+        self._names = _SharedSync()
         self._lock = threading.Lock()
+        self.threads = ThreadPoolExecutor(THREADS, "files")
+        """Do what blocks, for the drafts."""
 
-    async def draft(self, stem: str) -> LocalDraft:
-        """Begin a file beside the place where `stem` will be. Raises `OutputError`."""
-        opening = asyncio.get_running_loop().run_in_executor(None, self._open_draft, stem)
-        try:
-            path, file = await asyncio.shield(opening)
-        except asyncio.CancelledError:
-            opening.add_done_callback(_abandon)
-            raise
-        return LocalDraft(self, path, file)
+    def draft(self, stem: str) -> LocalDraft:
+        """See `batcher.ports.Storage.draft`."""
+        return LocalDraft(self, _parts(stem))
 
     def sweep(self) -> int:
         """Remove what earlier processes left half-written, and say how many files that were. Blocks. Only for who owns the folder."""
@@ -114,39 +120,38 @@ class LocalStorage:
                 folders.remove(EARLIER)
             yield from (Path(folder, name).relative_to(self._root).as_posix() for name in names if not _PART.fullmatch(name))
 
-    def publish(self, part: Path, name: str) -> str:
-        """Put the durable file `part` under `name`, and return its path relative to the root. Blocks. For drafts."""
-        folder, last = self._place(name)
-        target = folder / last
-        with self._lock, _mapped(target):
-            if _is_file(target) and (digest := _sha256(target)) != _sha256(part):
-                self._keep(target, name, digest)
-            part.replace(target)
-        reach("draft.renamed")
-        with _mapped(folder):
-            sync_folder(folder)
-        reach("draft.durable")
-        return target.relative_to(self._root).as_posix()
-
-    def _open_draft(self, stem: str) -> tuple[Path, BufferedWriter]:
-        folder, _ = self._place(stem)
+    def open_part(self, parts: Sequence[str]) -> tuple[Path, int]:
+        """Open a hidden file beside the place that `parts` name. Blocks. For drafts."""
+        folder = self._folder_of(parts)
         path = folder / f".batcher-{self._owner}-{secrets.token_hex(8)}.part"
         with _mapped(path):
-            file = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_LINK, 0o666), "wb")
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_LINK, 0o666)
         reach("draft.opened")
-        return path, file
+        return path, descriptor
 
-    def _place(self, name: str) -> tuple[Path, str]:
-        """The folder of `name`, made if it is not there, and the last part of the name."""
-        *parents, last = _parts(name)
+    def publish(self, part: Path, parts: Sequence[str]) -> str:
+        """Give the durable file `part` the name that `parts` say, and return its path relative to the root. Blocks. For drafts."""
+        target = part.parent / parts[-1]
+        with self._lock, _mapped(target):
+            if _is_file(target) and (digest := _sha256(target)) != _sha256(part):
+                self._keep(target, parts, digest)
+            part.replace(target)
+        reach("draft.renamed")
+        with _mapped(target.parent):
+            self._names.sync(target.parent)
+        reach("draft.durable")
+        return "/".join((self._folder, *parts))
+
+    def _folder_of(self, parts: Sequence[str]) -> Path:
+        """The folder of what `parts` name, made if it is not there."""
         folder = self._root
         with _mapped(folder):
             folder.mkdir(parents=True, exist_ok=True)
-        for part in (self._folder, *parents):
+        for part in (self._folder, *parts[:-1]):
             parent, folder = folder, folder / part
             with self._lock, _mapped(folder):
                 self._enter(folder, parent)
-        return folder, last
+        return folder
 
     def _enter(self, folder: Path, parent: Path) -> None:
         with contextlib.suppress(FileExistsError):
@@ -162,9 +167,9 @@ class LocalStorage:
             sync_folder(parent)
             self._durable.add(folder)
 
-    def _keep(self, target: Path, name: str, digest: str) -> None:
+    def _keep(self, target: Path, parts: Sequence[str], digest: str) -> None:
         """Move the file at `target` into the folder of earlier files, under a name that says its content."""
-        *parents, last = _parts(name)
+        *parents, last = parts
         folder = self._root / self._folder
         for part in (EARLIER, *parents):
             parent, folder = folder, folder / part
@@ -185,60 +190,119 @@ class LocalStorage:
 
 
 class LocalDraft:
-    """A file that is being written under a hidden name."""
+    """A file that is written under a hidden name, in a thread, in large pieces: what is small enough never waits for more than one thread."""
 
-    def __init__(self, storage: LocalStorage, path: Path, file: BufferedWriter) -> None:
+    def __init__(self, storage: LocalStorage, parts: list[str]) -> None:
         self._storage = storage
-        self._path = path
-        self._raw = file
-        self._file = threadpool.wrap(file)
-        self._publishing: asyncio.Future[str] | None = None
-
-    @property
-    def path(self) -> Path:
-        """The hidden file; it holds everything that was written."""
-        return self._path
+        self._parts = parts
+        self._waiting: list[bytes] = []
+        self._waiting_bytes = 0
+        self._part: tuple[Path, int] | None = None
+        self._digest = hashlib.sha256()
+        self._size_bytes = 0
+        self._work: asyncio.Future[Any] | None = None
 
     async def write(self, chunk: bytes) -> None:
-        """Append; a call costs two switches of thread, so chunks should be large. Raises `OutputError`."""
-        with _mapped(self._path):
-            await self._file.write(chunk)
-            await self._file.flush()
-        reach("draft.written")
+        """See `batcher.ports.Draft.write`."""
+        self._waiting.append(chunk)
+        self._waiting_bytes += len(chunk)
+        if self._waiting_bytes >= _WRITE_BYTES:
+            await self._do(self._flush)
 
-    async def publish(self, name: str) -> str:
+    async def publish(self, extension_of: Callable[[Path], str]) -> Published:
         """See `batcher.ports.Draft.publish`. Once begun it runs to its end, even if the caller is cancelled."""
-        self._publishing = asyncio.get_running_loop().run_in_executor(None, self._settle, name)
-        return await asyncio.shield(self._publishing)
+        return await self._do(functools.partial(self._settle, extension_of))
 
     async def discard(self) -> None:
         """Remove the file, unless it was published."""
-        if self._publishing is not None:
-            await asyncio.wait([self._publishing])
-            self._publishing.exception()
-            return
-        self._remove()  # before anything is awaited, so that a second cancellation leaves nothing behind
-        await asyncio.shield(asyncio.get_running_loop().run_in_executor(None, self._close))
+        if self._work is not None and not self._work.done():
+            self._work.add_done_callback(lambda work: self._remove())  # whatever becomes of the caller meanwhile
+            await asyncio.wait([self._work])
+            self._work.exception()
+        self._remove()
 
-    def _close(self) -> None:
-        with contextlib.suppress(OSError):
-            self._raw.close()
-        self._remove()  # again, for systems on which an open file cannot be removed
+    async def _do(self, work: Callable[[], T]) -> T:
+        self._work = asyncio.ensure_future(_in_thread(work, executor=self._storage.threads))
+        result: T = await asyncio.shield(self._work)
+        return result
 
-    def _settle(self, name: str) -> str:
+    def _flush(self) -> tuple[Path, int]:
+        """Write what waits. In a thread, like all that follows."""
+        if self._part is None:
+            self._part = self._storage.open_part(self._parts)
+        path, descriptor = self._part
+        data = b"".join(self._waiting)
+        self._waiting.clear()
+        self._waiting_bytes = 0
+        self._digest.update(data)
+        self._size_bytes += len(data)
+        left = memoryview(data)
+        with _mapped(path):
+            while left:
+                left = left[os.write(descriptor, left) :]
+        reach("draft.written")
+        return self._part
+
+    def _settle(self, extension_of: Callable[[Path], str]) -> Published:
         try:
-            with _mapped(self._path), self._raw as file:
-                file.flush()
-                _sync(file.fileno())
+            path, descriptor = self._flush()
+            [last] = _parts(self._parts[-1] + extension_of(path))
+            with _mapped(path):
+                _sync(descriptor)
             reach("draft.synced")
-            return self._storage.publish(self._path, name)
+            self._close()
+            published = self._storage.publish(path, [*self._parts[:-1], last])
         except BaseException:
             self._remove()
             raise
+        self._part = None
+        return Published(published, self._digest.hexdigest(), self._size_bytes)
+
+    def _close(self) -> None:
+        if self._part is not None:
+            path, descriptor = self._part
+            self._part = path, -1
+            if descriptor >= 0:
+                with _mapped(path):
+                    os.close(descriptor)
 
     def _remove(self) -> None:
+        if self._part is None:
+            return
         with contextlib.suppress(OSError):
-            self._path.unlink(missing_ok=True)
+            self._part[0].unlink(missing_ok=True)
+        with contextlib.suppress(OutputError):
+            self._close()
+        with contextlib.suppress(OSError):  # again, for systems on which an open file cannot be removed
+            self._part[0].unlink(missing_ok=True)
+        self._part = None
+
+
+class _SharedSync:
+    """Makes the names in a folder last, with one call for all that wait for the same folder (as in a group commit)."""
+
+    def __init__(self) -> None:
+        self._asked: Counter[Path] = Counter()
+        self._done: dict[Path, int] = {}
+        self._locks: defaultdict[Path, threading.Lock] = defaultdict(threading.Lock)
+        self._lock = threading.Lock()
+
+    def sync(self, folder: Path) -> None:
+        """Return once every name that was in `folder` at the call lasts. Blocks. Raises `OSError`."""
+        with self._lock:
+            self._asked[folder] += 1
+            mine, turn = self._asked[folder], self._locks[folder]
+        with turn:
+            if self._done.get(folder, 0) >= mine:  # by one that began after the call
+                return
+            upto = self._asked[folder]
+            sync_folder(folder)
+            self._done[folder] = upto
+
+
+@aiofiles.os.wrap
+def _in_thread(work: Callable[[], Any]) -> Any:
+    return work()
 
 
 def _parts(name: str) -> list[str]:
@@ -269,14 +333,6 @@ def _sha256(path: Path, *, follow: bool = False) -> str:
         while chunk := file.read(_READ_BYTES):
             digest.update(chunk)
     return digest.hexdigest()
-
-
-def _abandon(opening: asyncio.Future[tuple[Path, BufferedWriter]]) -> None:
-    if not opening.cancelled() and opening.exception() is None:
-        path, file = opening.result()
-        with contextlib.suppress(OSError):
-            file.close()
-            path.unlink()
 
 
 def _sync(descriptor: int) -> None:

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from batcher import storage as storage_module
 from batcher.errors import OutputError
+from batcher.ports import Published
 from batcher.storage import Condition, LocalStorage, make_folder
 
 posix_only = pytest.mark.skipif(sys.platform == "win32", reason="links and modes of POSIX")
@@ -32,10 +33,19 @@ def storage(root):
     return LocalStorage(root)
 
 
-async def save(storage, name, data, stem=None):
-    draft = await storage.draft(stem or name.rsplit(".", 1)[0])
+PIECE = bytes(300_000)
+"""So much is not kept waiting for more."""
+
+
+async def save(storage, name, data):
+    stem, extension = os.path.splitext(name)  # noqa: PTH122 - a name, not a path
+    draft = storage.draft(stem)
     await draft.write(data)
-    return await draft.publish(name)
+    return (await draft.publish(lambda path: extension)).path
+
+
+def png(path):
+    return ".png"
 
 
 def files_in(root):
@@ -47,20 +57,62 @@ def short_hash(data):
 
 
 async def test_a_published_file_is_where_it_says_with_what_was_written(storage, root):
-    draft = await storage.draft("mug")
+    draft = storage.draft("mug")
     await draft.write(b"first ")
+    await draft.write(PIECE)
     await draft.write(b"second")
-    assert draft.path.read_bytes() == b"first second"
-    assert await draft.publish("mug.png") == "results/mug.png"
+    written = b"first " + PIECE + b"second"
+    looked = []
+
+    def look(path):
+        looked.append(path.read_bytes())
+        return ".png"
+
+    assert await draft.publish(look) == Published("results/mug.png", hashlib.sha256(written).hexdigest(), len(written))
     await draft.discard()
-    assert files_in(root) == {"results/mug.png": b"first second"}
+    assert looked == [written]
+    assert files_in(root) == {"results/mug.png": written}
+
+
+async def test_a_file_that_is_not_what_it_should_be_is_not_published(storage, root):
+    await save(storage, "mug.png", b"old")
+    draft = storage.draft("mug")
+    await draft.write(b"no picture")
+
+    def refuse(path):
+        raise ValueError("no picture")
+
+    with pytest.raises(ValueError, match="no picture"):
+        await draft.publish(refuse)
+    await draft.discard()
+    assert files_in(root) == {"results/mug.png": b"old"}
+
+
+async def test_names_that_come_together_are_made_to_last_together(storage, root, monkeypatch):
+    synced, go = [], threading.Event()
+
+    def slow(folder):
+        synced.append(folder.name)
+        if folder.name == "results":
+            go.wait(5)
+
+    await save(storage, "first.png", b"1")
+    monkeypatch.setattr(storage_module, "sync_folder", slow)
+    saving = [asyncio.create_task(save(storage, f"mug{n}.png", b"1")) for n in range(8)]
+    while len(files_in(root)) < 9 or any(".part" in name for name in files_in(root)):
+        await asyncio.sleep(0.005)
+    assert synced == ["results"], "one of them, for itself alone or for some"
+    go.set()
+    await asyncio.gather(*saving)
+    assert 2 <= len(synced) <= 4, "another one for those that came while the first was under way"
 
 
 async def test_a_draft_is_hidden_beside_its_place_until_it_is_published(storage, root):
-    draft = await storage.draft("shoes/red")
-    assert draft.path.parent == root / "results" / "shoes"
-    assert draft.path.name.startswith(".")
-    assert draft.path.suffix == ".part"
+    draft = storage.draft("shoes/red")
+    await draft.write(PIECE)
+    [hidden] = (root / "results" / "shoes").iterdir()
+    assert hidden.name.startswith(".")
+    assert hidden.suffix == ".part"
     await draft.discard()
     assert files_in(root) == {}
 
@@ -131,10 +183,7 @@ async def test_drafts_of_one_name_do_not_meet(storage, root):
 )
 async def test_a_name_that_could_leave_the_folder_is_refused(storage, root, name):
     with pytest.raises(OutputError, match="file name"):
-        await storage.draft(name)
-    draft = await storage.draft("fine")
-    with pytest.raises(OutputError, match="file name"):
-        await draft.publish(name)
+        storage.draft(name)
     assert files_in(root) == {}
 
 
@@ -149,7 +198,7 @@ def test_no_name_at_all_writes_outside(tmp_path, name):
     async def attempt():
         storage = LocalStorage(inner)
         try:
-            path = await save(storage, name, b"x", stem="s")
+            path = await save(storage, name, b"x")
         except OutputError:
             return
         assert (inner / path).resolve().is_relative_to(inner / "results")
@@ -302,12 +351,12 @@ async def test_a_file_in_the_place_of_a_folder_is_an_error_that_says_so(storage,
 async def test_an_output_folder_that_is_a_file_is_an_error_that_says_so(root):
     root.write_bytes(b"")
     with pytest.raises(OutputError, match="out cannot be written"):
-        await LocalStorage(root).draft("mug")
+        await save(LocalStorage(root), "mug.png", b"1")
 
 
 async def test_a_name_that_is_too_long_is_an_error_that_says_so(storage, root):
     with pytest.raises(OutputError, match=r"Shorten output\.name"):
-        await save(storage, "x" * 300 + ".png", b"1", stem="x")
+        await save(storage, "x" * 300 + ".png", b"1")
     assert files_in(root) == {}
 
 
@@ -325,8 +374,8 @@ async def test_a_name_that_is_too_long_is_an_error_that_says_so(storage, root):
 )
 @pytest.mark.parametrize("call", ["open", "fsync", "replace"])
 async def test_what_the_disk_says_becomes_a_path_and_a_remedy(storage, root, monkeypatch, call, code, words):
-    draft = await storage.draft("mug")
-    await draft.write(b"1")
+    draft = storage.draft("mug")
+    await draft.write(PIECE)
 
     def fail(*args, **options):
         raise OSError(code, os.strerror(code))
@@ -334,7 +383,7 @@ async def test_what_the_disk_says_becomes_a_path_and_a_remedy(storage, root, mon
     with monkeypatch.context() as broken:
         broken.setattr(f"batcher.storage.{'Path' if call == 'replace' else 'os'}.{call}", fail)
         with pytest.raises(OutputError, match=words) as caught:
-            await (storage.draft("other") if call == "open" else draft.publish("mug.png"))
+            await (save(storage, "other.png", b"1") if call == "open" else draft.publish(png))
     assert str(root) in caught.value.message
     await draft.discard()
     assert files_in(root) == {}
@@ -342,14 +391,14 @@ async def test_what_the_disk_says_becomes_a_path_and_a_remedy(storage, root, mon
 
 @posix_only
 async def test_a_disk_that_takes_no_more_ends_the_draft_and_leaves_nothing(storage, root):
-    draft = await storage.draft("mug")
+    draft = storage.draft("mug")
     import resource
 
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
     try:
         with pytest.raises(OutputError, match="cannot be written"):
-            await draft.write(bytes(100_000))
+            await draft.write(PIECE)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     await draft.discard()
@@ -388,58 +437,41 @@ async def test_a_folder_that_is_removed_meanwhile_is_made_again(storage, root):
 
 
 async def test_sweep_removes_what_earlier_processes_left_and_nothing_else(storage, root):
-    left = await LocalStorage(root).draft("shoes/red")
-    mine = await storage.draft("shoes/red")
+    left, mine = LocalStorage(root).draft("shoes/red"), storage.draft("shoes/red")
+    await left.write(PIECE)
+    [gone] = (root / "results" / "shoes").iterdir()
+    await mine.write(PIECE)
     (root / "results/other.part").write_bytes(b"a user's")
     (root / "results/.hidden.part").write_bytes(b"a user's")
     assert LocalStorage(root.parent / "nowhere").sweep() == 0
     assert storage.sweep() == 1
-    assert not left.path.exists()
-    assert mine.path.exists()
-    assert sorted(data for data in files_in(root).values() if data) == [b"a user's"] * 2
+    assert not gone.exists()
+    assert sorted(files_in(root).values()) == [PIECE, b"a user's", b"a user's"]
     await left.discard()
     await mine.discard()
 
 
-async def test_cancelled_while_it_is_opened_a_draft_leaves_nothing(storage, root, monkeypatch):
+@pytest.mark.parametrize("outcome", ["opened", "failed"])
+async def test_cancelled_while_it_is_opened_a_draft_leaves_nothing(storage, root, monkeypatch, outcome):
     started, go = threading.Event(), threading.Event()
-    fdopen = os.fdopen
+    open_file = os.open
 
     def slow(*args):
         started.set()
         go.wait(5)
-        return fdopen(*args)
+        if outcome == "failed":
+            raise OSError(errno.ENOSPC, "full")
+        return open_file(*args)
 
-    monkeypatch.setattr("batcher.storage.os.fdopen", slow)
-    task = asyncio.get_running_loop().create_task(storage.draft("mug"))
-    await asyncio.to_thread(started.wait, 5)
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    go.set()
-    for _ in range(200):
-        if not files_in(root):
-            break
-        await asyncio.sleep(0.005)
-    assert files_in(root) == {}
-
-
-async def test_cancelled_while_it_is_opened_and_failing_a_draft_leaves_no_complaint(storage, root, monkeypatch):
-    started, go = threading.Event(), threading.Event()
-
-    def slow(*args):
-        started.set()
-        go.wait(5)
-        raise OSError(errno.ENOSPC, "full")
-
+    draft = storage.draft("mug")
     monkeypatch.setattr("batcher.storage.os.open", slow)
-    task = asyncio.get_running_loop().create_task(storage.draft("mug"))
+    task = asyncio.create_task(draft.write(PIECE))
     await asyncio.to_thread(started.wait, 5)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
     go.set()
-    await asyncio.sleep(0.02)
+    await draft.discard()
     assert files_in(root) == {}
 
 
@@ -447,7 +479,7 @@ async def test_cancelled_while_it_is_opened_and_failing_a_draft_leaves_no_compla
 async def test_cancelled_while_it_is_published_a_file_is_whole_or_not_there(storage, root, monkeypatch, outcome):
     started, go = threading.Event(), threading.Event()
     fsync = os.fsync
-    draft = await storage.draft("mug")
+    draft = storage.draft("mug")
     await draft.write(b"whole")
 
     def slow(descriptor):
@@ -458,7 +490,7 @@ async def test_cancelled_while_it_is_published_a_file_is_whole_or_not_there(stor
         fsync(descriptor)
 
     monkeypatch.setattr("batcher.storage.os.fsync", slow)
-    task = asyncio.get_running_loop().create_task(draft.publish("mug.png"))
+    task = asyncio.get_running_loop().create_task(draft.publish(png))
     await asyncio.to_thread(started.wait, 5)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -468,15 +500,29 @@ async def test_cancelled_while_it_is_published_a_file_is_whole_or_not_there(stor
     assert files_in(root) == ({"results/mug.png": b"whole"} if outcome == "published" else {})
 
 
-async def test_cancelled_twice_while_it_is_discarded_a_draft_leaves_nothing(storage, root, monkeypatch):
-    draft = await storage.draft("mug")
-    await draft.write(b"half")
-    task = asyncio.get_running_loop().create_task(draft.discard())
+async def test_cancelled_twice_while_it_is_written_a_draft_leaves_nothing(storage, root, monkeypatch):
+    started, go = threading.Event(), threading.Event()
+    write = os.write
+
+    def slow(*args):
+        started.set()
+        go.wait(5)
+        return write(*args)
+
+    draft = storage.draft("mug")
+    monkeypatch.setattr("batcher.storage.os.write", slow)
+    writing = asyncio.create_task(draft.write(PIECE))
+    await asyncio.to_thread(started.wait, 5)
+    writing.cancel()
+    discarding = asyncio.create_task(draft.discard())
     await asyncio.sleep(0)
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    assert files_in(root) == {}
+    discarding.cancel()
+    for task in (writing, discarding):
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    go.set()
+    while files_in(root):
+        await asyncio.sleep(0.005)
 
 
 def test_a_new_folder_is_made_to_last_with_its_parents(tmp_path, monkeypatch):
