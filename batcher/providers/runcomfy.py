@@ -171,7 +171,8 @@ class RunComfy:
         return self._redacted(await self._reads.get(url))
 
     def _redacted(self, answer: Answer) -> Answer:
-        return replace(answer, body=self._redaction.body(answer.body))
+        body = self._redaction.body(answer.body)
+        return answer if body is answer.body else replace(answer, body=body)
 
     def _read(self, answer: Answer, shape: type[_Body], *, about_request: bool) -> _Body:
         if not 200 <= answer.status < 300:
