@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import sqlite3
 from typing import Any
@@ -70,18 +71,27 @@ def _job_from(row: sqlite3.Row | tuple[Any, ...]) -> Job:
 
 def event_values(event: Event) -> tuple[str, str | None]:
     """An event's name and, where it says more, its fields as JSON."""
-    detail = {field.name: value for field in dataclasses.fields(event) if (value := getattr(event, field.name)) not in (None, ())}
+    detail = {name: value for name in _field_names(type(event)) if (value := getattr(event, name)) not in (None, ())}
     return type(event).__name__, to_json(detail) if detail else None
 
 
+@functools.cache
+def _field_names(record: type) -> tuple[str, ...]:
+    return tuple(field.name for field in dataclasses.fields(record))
+
+
+def _plain(record: object) -> dict[str, object]:
+    return {name: getattr(record, name) for name in _field_names(type(record))}
+
+
 def _dumps(value: object, *, sort_keys: bool) -> str:
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=sort_keys, default=dataclasses.asdict)
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=sort_keys, default=_plain)
     if text.isascii():
         return text
     try:
         text.encode()
     except UnicodeEncodeError:  # half a character, as a server may send it in a link: SQLite takes it only when it is written out
-        return json.dumps(value, separators=(",", ":"), sort_keys=sort_keys, default=dataclasses.asdict)
+        return json.dumps(value, separators=(",", ":"), sort_keys=sort_keys, default=_plain)
     return text
 
 
