@@ -28,6 +28,7 @@ SERVICE_DOMAINS: Final = ("*.runcomfy.net", "*.runcomfy.com")
 """Where the service keeps results."""
 
 _QUOTE_CHARACTERS: Final = 200
+_READ_BYTES: Final = 256 * 1024
 _HOST: Final = re.compile(r"(?!-)[a-z0-9_-]{1,63}(\.(?!-)[a-z0-9_-]{1,63})*")
 _UNSAFE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\\]")
 _METADATA: Final = frozenset(ip_address(text) for text in ("100.100.100.200", "168.63.129.16", "192.0.0.192", "fd00:ec2::254"))
@@ -194,14 +195,17 @@ def open_download_session(
         headers={"User-Agent": user_agent, "Accept": "*/*", "Accept-Encoding": "identity"},
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=connect_timeout_s, sock_read=read_timeout_s),
         auto_decompress=False,
+        read_bufsize=_READ_BYTES,
         trust_env=False,
     )
 
 
 def printable(text: str, limit: int = _QUOTE_CHARACTERS) -> str:
     """The beginning of a foreign text without anything that a terminal would obey."""
-    clean = "".join(character if character.isprintable() else " " for character in text[: 4 * limit])
-    return " ".join(clean.split())[:limit]
+    head = text[: 4 * limit]
+    if not head.isprintable():
+        head = "".join(character if character.isprintable() else " " for character in head)
+    return " ".join(head.split())[:limit]
 
 
 def allow_remedy(host: str) -> str:

@@ -6,40 +6,21 @@ python benchmarks/throughput.py --rows 3000 --concurrency 256 --rounds 5
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import os
-import resource
 import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from service import stub
+
 HERE = Path(__file__).resolve().parent
 PEERS = ("fal", "dbos")
-
-
-@contextlib.contextmanager
-def stub(*flags: str) -> Iterator[str]:
-    command = [sys.executable, str(HERE / "stub.py"), *flags]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        assert process.stdin is not None
-        try:
-            yield process.stdout.readline().strip()
-        finally:
-            process.stdin.close()
-            process.wait(10)
-
-
-def pinned(core: int) -> None:
-    if hasattr(os, "sched_setaffinity") and len(os.sched_getaffinity(0)) > 1:
-        os.sched_setaffinity(0, {sorted(os.sched_getaffinity(0))[core]})
 
 
 def measure(side: str, base: str, rows: int, concurrency: int, folder: Path) -> dict[str, float]:
@@ -54,15 +35,19 @@ def measure(side: str, base: str, rows: int, concurrency: int, folder: Path) -> 
     else:
         script = "peers.py" if side in PEERS else "sides.py"
         command = [sys.executable, str(HERE / script), side, base, str(rows), str(concurrency), str(folder)]
-    before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
-    subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL)
+    started = time.monotonic()
+    with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL) as process:
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
     seconds = time.monotonic() - started
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    if process.returncode:
+        raise SystemExit(f"{side} ended with {process.returncode}")
     files = sum(1 for _ in folder.rglob("*.png"))
     if files != rows:
         raise SystemExit(f"{side} left {files} of {rows} files")
     shutil.rmtree(folder)
-    return {"seconds": seconds, "cpu_s": after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime}
+    os.sync()  # what one side left to be written is not the burden of the next
+    return {"seconds": seconds, "cpu_s": used.ru_utime + used.ru_stime, "memory_mb": used.ru_maxrss / 1024}
 
 
 def main() -> None:
@@ -86,13 +71,14 @@ def main() -> None:
 
 
 def report(sides: list[str], results: dict[str, list[dict[str, Any]]], rows: int) -> None:
-    print(f"{'side':12} {'jobs/s':>8} {'least':>7} {'most':>7} {'CPU ms a job':>13} {'jobs/s against ' + sides[0]:>22}")
+    print(f"{'side':12} {'jobs/s':>8} {'least':>7} {'most':>7} {'CPU ms a job':>13} {'memory MB':>10} {'jobs/s against ' + sides[0]:>22}")
     first = statistics.median(each["seconds"] for each in results[sides[0]])
     for side in sides:
         seconds = [each["seconds"] for each in results[side]]
         median, cpu = statistics.median(seconds), statistics.median(each["cpu_s"] for each in results[side])
+        memory = max(each["memory_mb"] for each in results[side])
         speeds = f"{rows / median:8.0f} {rows / max(seconds):7.0f} {rows / min(seconds):7.0f}"
-        print(f"{side:12} {speeds} {1000 * cpu / rows:13.2f} {first / median:22.2f}")
+        print(f"{side:12} {speeds} {1000 * cpu / rows:13.2f} {memory:10.0f} {first / median:22.2f}")
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import json
 import sqlite3
 from typing import Any
@@ -14,6 +13,8 @@ from batcher.ledger.faults import SALVAGE_REMEDY
 from batcher.model import Artifact, CancelWish, Failure, FailureKind, InputFile, Job, JobSpec, State
 
 Value = str | int | float | None
+
+_FIELD_NAMES: dict[type, tuple[str, ...]] = {}
 
 
 def to_json(value: object) -> str:
@@ -75,9 +76,10 @@ def event_values(event: Event) -> tuple[str, str | None]:
     return type(event).__name__, to_json(detail) if detail else None
 
 
-@functools.cache
 def _field_names(record: type) -> tuple[str, ...]:
-    return tuple(field.name for field in dataclasses.fields(record))
+    if record not in _FIELD_NAMES:
+        _FIELD_NAMES[record] = tuple(field.name for field in dataclasses.fields(record))
+    return _FIELD_NAMES[record]
 
 
 def _plain(record: object) -> dict[str, object]:
