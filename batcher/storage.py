@@ -145,8 +145,6 @@ class LocalStorage:
     def _folder_of(self, parts: Sequence[str]) -> Path:
         """The folder of what `parts` name, made if it is not there."""
         folder = self._root
-        with _mapped(folder):
-            folder.mkdir(parents=True, exist_ok=True)
         for part in (self._folder, *parts[:-1]):
             parent, folder = folder, folder / part
             with self._lock, _mapped(folder):
@@ -154,10 +152,15 @@ class LocalStorage:
         return folder
 
     def _enter(self, folder: Path, parent: Path) -> None:
-        with contextlib.suppress(FileExistsError):
-            folder.mkdir()
+        try:
+            mode = folder.lstat().st_mode
+        except (FileNotFoundError, NotADirectoryError):
+            with _mapped(parent):
+                parent.mkdir(parents=True, exist_ok=True)
+            with contextlib.suppress(FileExistsError):
+                folder.mkdir()
             self._durable.discard(folder)
-        mode = folder.lstat().st_mode
+            mode = folder.lstat().st_mode
         if stat.S_ISLNK(mode):
             remedy = "Links inside the output folder are not followed: replace it by a real folder, or choose another folder with --out."
             raise OutputError(f"{folder} is a link.", remedy)
