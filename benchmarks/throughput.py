@@ -56,12 +56,14 @@ def main() -> None:
     parser.add_argument("--concurrency", type=int, default=256)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--file-bytes", type=int, default=1000)
+    parser.add_argument("--median-s", type=float, default=0.0, help="The median time that the service takes.")
     parser.add_argument("--sides", default="bare,by_hand,batcher")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     sides = options.sides.split(",")
+    flags = ["--file-bytes", str(options.file_bytes), "--median-s", str(options.median_s)]
     results: dict[str, list[dict[str, float]]] = {side: [] for side in sides}
-    with tempfile.TemporaryDirectory() as folder, stub("--file-bytes", str(options.file_bytes)) as base:
+    with tempfile.TemporaryDirectory() as folder, stub(*flags) as base:
         for turn in range(options.rounds):
             for side in sides:
                 results[side].append(measure(side, base, options.rows, options.concurrency, Path(folder, f"{side}-{turn}")))
