@@ -114,7 +114,7 @@ class Carrier:
         except ApiError as refusal:
             error = await self._of_row_or_token(refusal)
             self._note(error)
-            self._gate.failed(error)
+            self._gate.failed(job.seq, error)
             return self._judge_submit(error, number)
         self._outage.answered()
         self._gate.answered()

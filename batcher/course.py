@@ -17,6 +17,7 @@ class Course:
         self._clock = clock
         self._modes = {Lane.REMOTE: mode, Lane.DOWNLOAD: Mode.STOP if mode is Mode.CANCEL else Mode.RUN}
         self._changed = asyncio.Event()
+        self._roused: list[asyncio.Event] = []
         self.reason: ExitReason | None = None
         """Why the course was changed first; None while it was not."""
         self.trouble: str = ""
@@ -37,7 +38,13 @@ class Course:
         self._modes |= moved
         self._changed.set()
         self._changed = asyncio.Event()
+        for event in self._roused:
+            event.set()
         return True
+
+    def rouse(self, event: asyncio.Event) -> None:
+        """Set `event` whenever the course changes: for who waits for something else besides."""
+        self._roused.append(event)
 
     async def pause(self, seconds: float) -> bool:
         """Wait, but no longer than until the course changes; True if it did."""

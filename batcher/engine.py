@@ -20,7 +20,7 @@ from batcher.lifecycle import Command
 from batcher.model import ExitReason, Failure, FailureKind, Job, Lane, Mode, State
 from batcher.pacing import Outage
 from batcher.polling import StuckWatch, stuck_words
-from batcher.ports import Clock, Fetcher, Ledger, Observer, Provider, RequestBodies
+from batcher.ports import CONCURRENCY, Clock, Fetcher, Ledger, Observer, Provider, RequestBodies
 from batcher.retry import DOUBT_REMEDY, contested
 from batcher.settings import RunSettings
 
@@ -90,6 +90,7 @@ class Engine:
         self._carries: set[asyncio.Task[Any]] = set()
         self._posting: set[asyncio.Task[Any]] = set()
         self._wake = asyncio.Event()
+        self._learned = self._gate.limit.keep()
         self._interrupts = 0
         self._flushed_at = clock.now()
 
@@ -104,6 +105,8 @@ class Engine:
             failure = Failure(FailureKind.OUTCOME_UNKNOWN, "the process ended before the answer to its submit was recorded", DOUBT_REMEDY)
             await self._record(job, Lost(failure))
         self._contested.update(await self._ledger.shared_requests())
+        if (kept := await self._ledger.fact(CONCURRENCY)) is not None:
+            self._gate.tell(self._gate.limit.recall(kept, self._clock.now()))
         try:
             async with asyncio.TaskGroup() as tasks:
                 companion = tasks.create_task(beside()) if beside is not None else None
@@ -168,13 +171,19 @@ class Engine:
             if len(rows) < PREFETCH:
                 due = await self._ledger.next_due(lane, mode, now)
                 state.look_at = float("inf") if due is None else due
-        while state.ready and state.carried < state.limit:
+        while state.ready and (state.carried < state.limit or self._may_exceed(state)):
             job = state.ready.popleft()
             state.carried += 1
+            if job.state is State.SUBMITTED:
+                self._gate.arrive(job.seq)
             task = tasks.create_task(self._carry(job, lane))
             self._carries.add(task)
             # Not in the task itself: one that is cancelled before it began would never get there.
             task.add_done_callback(functools.partial(self._carried, job, lane))
+
+    def _may_exceed(self, state: _LaneState) -> bool:
+        """Whether the next row has a slot even where rows that wait at the gate hold all of them: what is paid for waits for no other row's leave."""
+        return state.ready[0].state is State.SUBMITTED and self._gate.there < state.limit
 
     def _carried(self, job: Job, lane: Lane, task: asyncio.Task[Job]) -> None:
         """A slot is free again; the row that was in it goes to the other lane, or waits for its time, if it is not at its end."""
@@ -191,7 +200,10 @@ class Engine:
             return
         if to is not lane:
             self._held.add(job.seq)
-            self._lanes[to].ready.append(job)
+            if to is Lane.REMOTE:
+                self._lanes[to].ready.appendleft(job)  # as in the ledger's order: what is paid for goes first
+            else:
+                self._lanes[to].ready.append(job)
         elif lifecycle.next_command(job, lane, self.course.mode(lane), float("inf")) is not None:
             self._lanes[lane].look_at = min(self._lanes[lane].look_at, job.not_before)
 
@@ -231,7 +243,9 @@ class Engine:
         after = lifecycle.advance(job, event, now=now, jitter=self._rng.random(), settings=self._settings)
         if lifecycle.is_durable(job, after) and (other := await self._ledger.record(after, event, now)) is not None:
             self._contest(after, other)
-        if after.state is not State.SUBMITTING:
+        if after.state is State.SUBMITTED:
+            self._gate.arrive(after.seq)
+        elif after.state is not State.SUBMITTING:
             self._carrier.release(after)
         self._observer.observe(after, event, now)
         self._watch(after, event, now)
@@ -262,6 +276,9 @@ class Engine:
         self._carrier.requests.clear()
         self._flushed_at = self._clock.now()
         await self._ledger.add_requests(counts)
+        if (learned := self._gate.limit.keep()) != self._learned:
+            self._learned = learned
+            await self._ledger.put_meta({CONCURRENCY: learned})
 
     def _reason(self) -> ExitReason:
         open_rows = sum(n for state, n in self._ledger.counts().items() if state.is_open)

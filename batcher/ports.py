@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Iterable, Itera
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 from batcher.errors import Problem
 from batcher.events import Event
@@ -160,6 +160,9 @@ class PlanSummary:
     """Of those that the manifest names: rows that make the very request of another one, and are paid for all the same."""
 
 
+CONCURRENCY: Final = "concurrency"
+"""The fact of a batch that holds how many requests at once its service was found to take, and the changes of that: see `ConcurrencyLimit.keep`."""
+
 Facts: TypeAlias = Callable[[Mapping[State, int]], Mapping[str, object]]
 """What is to be kept about the batch, by name, once it is known how many rows are in each state. May raise `BatcherError`, and then nothing is."""
 
@@ -213,6 +216,14 @@ class Ledger(Protocol):
 
     async def add_requests(self, counts: Mapping[str, int]) -> None:
         """Add to the tally of calls made, by kind: submits, polls, results, cancels, downloads."""
+        ...
+
+    async def fact(self, name: str) -> Any:
+        """What was kept about the batch under that name; None where nothing was."""
+        ...
+
+    async def put_meta(self, values: Mapping[str, object]) -> None:
+        """Keep facts about the batch, each as JSON under its name."""
         ...
 
     async def aclose(self) -> None:

@@ -12,7 +12,7 @@ class RunSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    concurrency: int = Field(default=64, ge=1, le=10_000, description="Requests in flight at the service.")
+    concurrency: int = Field(default=64, ge=1, le=10_000, description="The most requests in flight at the service; fewer where it answers 429.")
     posts_in_flight: int = Field(default=16, ge=1, le=256, description="Submits under way at once: the most rows that a crash can leave in doubt.")
     downloads: int = Field(default=16, ge=1, le=256, description="Downloads under way at once.")
     submits_per_s: float | None = Field(default=None, gt=0, description="The most submits in any one second, evenly spread; no limit if left out.")

@@ -14,6 +14,7 @@ import typer
 from batcher.cli.options import (
     AllowHostOption,
     ArtOption,
+    CapacityOption,
     ConcurrencyOption,
     DownloadsOption,
     ExtraFieldOption,
@@ -101,6 +102,7 @@ def run(
     simulate: SimulateOption = False,
     speed: SpeedOption = None,
     slots: SlotsOption = None,
+    capacity: CapacityOption = None,
     latency_s: LatencyOption = None,
     seed: SeedOption = None,
     art: ArtOption = None,
@@ -120,7 +122,9 @@ def run(
     from batcher.app import RunOptions
     from batcher.decisions import retry_ended
 
-    simulator = simulator_of(simulate, simulator_settings, fault, speed=speed, slots=slots, latency_s=latency_s, seed=seed, art=art)
+    simulator = simulator_of(
+        simulate, simulator_settings, fault, speed=speed, slots=slots, capacity=capacity, latency_s=latency_s, seed=seed, art=art
+    )
     options = RunOptions(
         out=out,
         opener=opener_of(manifest, job, model, settings, image_field, extra_field, format_, allow_outside_inputs),
@@ -337,6 +341,7 @@ def simulate(
     state: Annotated[Path | None, typer.Option(metavar="DIR", help="Keep requests here, so that they outlive a restart.")] = None,
     speed: SpeedOption = None,
     slots: SlotsOption = None,
+    capacity: CapacityOption = None,
     latency_s: LatencyOption = None,
     seed: SeedOption = None,
     art: ArtOption = None,
@@ -351,7 +356,7 @@ def simulate(
     """
     from batcher.simulator import SimulatorError, serve
 
-    settings = simulator_of(True, simulator_settings, fault, speed=speed, slots=slots, latency_s=latency_s, seed=seed, art=art)
+    settings = simulator_of(True, simulator_settings, fault, speed=speed, slots=slots, capacity=capacity, latency_s=latency_s, seed=seed, art=art)
     assert settings is not None
     serving = serve(settings, host=host, port=port, state_dir=state, allow_remote=allow_remote, announce=typer.echo)
     try:

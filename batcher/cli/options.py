@@ -31,7 +31,7 @@ OutsideOption = Annotated[
     typer.Option("--allow-outside-inputs", help="Let the manifest name files outside of its folder, and so send them.", rich_help_panel="Manifest"),
 ]
 FormatOption = Annotated[str | None, typer.Option("--format", help="yaml, csv or jsonl, where the name does not tell.", rich_help_panel="Manifest")]
-ConcurrencyOption = Annotated[int | None, typer.Option(help="Requests in flight at the service.", rich_help_panel="Pace")]
+ConcurrencyOption = Annotated[int | None, typer.Option(help="The most requests in flight at the service.", rich_help_panel="Pace")]
 PostsOption = Annotated[
     int | None, typer.Option(help="Submits under way at once: the most rows that a crash can leave in doubt.", rich_help_panel="Pace")
 ]
@@ -43,6 +43,7 @@ SimulateOption = Annotated[
 ]
 SpeedOption = Annotated[float | None, typer.Option(help="How many times faster than life the simulated service is.", rich_help_panel="Service")]
 SlotsOption = Annotated[int | None, typer.Option(help="Requests that the simulated service runs at once.", rich_help_panel="Service")]
+CapacityOption = Annotated[int | None, typer.Option(help="Requests that the simulated service takes at once, 429 beyond.", rich_help_panel="Service")]
 LatencyOption = Annotated[float | None, typer.Option("--latency-s", "--latency", help="Median seconds of a request.", rich_help_panel="Service")]
 SeedOption = Annotated[int | None, typer.Option(help="Makes the simulated service repeatable.", rich_help_panel="Service")]
 ArtOption = Annotated[Literal["drawn", "plain"] | None, typer.Option(help="drawn, or plain for load tests.", rich_help_panel="Service")]

@@ -198,8 +198,16 @@ class SqliteLedger:
         """Note how a run ended."""
         await self._writer.do(lambda connection: connection.execute(self._sql["end_run"], (now, exit_reason, run)).close(), name="end_run")
 
+    async def fact(self, name: str) -> Any:
+        """See the port."""
+        row = await self._writer.do(lambda connection: connection.execute(self._sql["select_fact"], (name,)).fetchone())
+        try:
+            return None if row is None else json.loads(row[0])
+        except ValueError as error:
+            raise LedgerError(f"the ledger is damaged: {error}", SALVAGE_REMEDY) from error
+
     async def put_meta(self, values: Mapping[str, object]) -> None:
-        """Keep facts about the batch, each as JSON under its name."""
+        """See the port."""
         await self._writer.do(functools.partial(self._put_meta, values), name="put_meta")
 
     def _put_meta(self, values: Mapping[str, object], connection: sqlite3.Connection) -> None:

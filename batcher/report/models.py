@@ -123,6 +123,14 @@ class Requests(_Record):
     downloads: int = 0
 
 
+class ConcurrencyChange(_Record):
+    """Another number of requests that were allowed at the service at once."""
+
+    at: str = Field(description="ISO 8601, UTC.")
+    limit: int
+    reason: str
+
+
 class Report(_Record):
     """`report.json`: the account of a batch. `rows` is the sum of `counts`."""
 
@@ -144,6 +152,9 @@ class Report(_Record):
     timings: dict[str, Spread] = Field(description="queued_s, running_s and download_s over the rows that are done.")
     failures: list[FailureGroup] = Field(description="Of failed, cancelled and doubtful rows; most frequent first.")
     requests: Requests
+    concurrency: list[ConcurrencyChange] = Field(
+        description="How many requests were allowed at the service at once, each time that it changed because of what the service said: the last 100."
+    )
     exit_reason: ExitReason | None = Field(description="Why the last run ended; null while it runs, or where it was killed.")
 
 

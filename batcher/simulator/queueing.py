@@ -63,6 +63,10 @@ class SlotQueue:
         self.advance(now)
         return len(self._busy)
 
+    def unfinished(self, now: float) -> int:
+        """How many requests wait or hold a slot."""
+        return self.running(now) + len(self._waiting)
+
     def advance(self, now: float) -> None:
         """Let everything happen that happens up to `now`."""
         while self._busy and self._busy[0][0] <= now:

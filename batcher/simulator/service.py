@@ -19,7 +19,7 @@ from typing import Any
 
 from batcher.simulator.blobs import BlobStore
 from batcher.simulator.catalog import ModelCard, model_cards, unlisted_card
-from batcher.simulator.errors import bad_identifier, invalid_body, no_balance, not_found, not_yours
+from batcher.simulator.errors import bad_identifier, invalid_body, no_balance, not_found, not_yours, too_many
 from batcher.simulator.faults import FaultName, FaultPlan, Occasion
 from batcher.simulator.journal import Journal
 from batcher.simulator.queueing import SlotQueue
@@ -90,9 +90,11 @@ class Service:
         return self._settings.prices.get(card.model_id, card.base_price_usd)
 
     def submit(self, owner: str, model_id: str, body: object) -> Submission:
-        """Accept a request and remember it. Raises `Refusal` for a wrong model or body, or where the balance does not cover it."""
+        """Accept a request and remember it. Raises `Refusal` for a wrong model or body, or where there is no room or no balance for it."""
         if model_id not in self._cards and not self._settings.accept_unknown_models:
             raise bad_identifier(f"there is no model {model_id!r}")
+        if self._settings.capacity is not None and self._queue.unfinished(self._clock()) >= self._settings.capacity:
+            raise too_many("1")
         card = self.card(model_id)
         details = faults_of(card, body, accept_data_uris=self._settings.accept_data_uris)
         if details or not isinstance(body, Mapping):

@@ -19,6 +19,7 @@ class SimulatorSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     slots: int = Field(default=16, ge=1, description="Requests that run at once; the rest wait in the queue.")
+    capacity: int | None = Field(default=None, ge=1, description="The most requests queued or running at once, 429 beyond that; left out: no limit.")
     latency_s: float | None = Field(
         default=None, ge=0, allow_inf_nan=False, description="The median time that a request runs; left out: what the model takes."
     )

@@ -165,6 +165,16 @@ async def test_submits_can_be_limited(caller):
     assert caller.simulator.bill().accepted == 3
 
 
+@behaving(capacity=2, slots=1, latency_s=10.0, sigma=0)
+async def test_requests_at_once_can_be_limited(caller):
+    assert [(await caller.submit(str(n)))[0] for n in range(3)] == [200, 200, 429]
+    async with caller.session.post(f"{caller.origin}/v1/models/{TEXT}", headers=ME, json={"prompt": "x"}) as answer:
+        assert answer.headers["Retry-After"] == "1"
+    caller.time.now += 10
+    assert [(await caller.submit(str(n)))[0] for n in range(3, 5)] == [200, 429]
+    assert caller.simulator.bill().accepted == 3
+
+
 @behaving(early_result=400005)
 async def test_an_early_result_can_be_an_error(caller):
     _, accepted = await caller.submit()

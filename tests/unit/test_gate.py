@@ -56,7 +56,7 @@ class Street:
         passed = await self.enter(seq)
         if passed:
             self.gate.posting(seq)
-            self.gate.answered() if outcome is None else self.gate.failed(outcome)
+            self.gate.answered() if outcome is None else self.gate.failed(seq, outcome)
             self.gate.leave(seq)
         return passed
 
@@ -126,7 +126,7 @@ def test_each_failure_halves_how_many_posts_may_be_in_flight_and_answers_give_th
 
         allowed = [await let_in(0)]
         for n in range(1, 4):
-            street.gate.failed(OUT)
+            street.gate.failed(0, OUT)
             allowed.append(await let_in(100 * n))
         assert allowed == [8, 4, 2, 1]
         for _ in range(100):
@@ -182,7 +182,7 @@ def test_a_burst_of_429s_is_one_429() -> None:
     async def main(street: Street) -> None:
         await asyncio.gather(*(street.enter(seq) for seq in range(16)))
         for seq in range(16):
-            street.gate.failed(ApiError(ApiErrorKind.THROTTLED, "slow down", status=429))
+            street.gate.failed(0, ApiError(ApiErrorKind.THROTTLED, "slow down", status=429))
             street.gate.leave(seq)
         await street.enter(16)
         assert street.entered[-1] == (16, 1.0)
@@ -243,7 +243,7 @@ def test_a_probe_that_is_answered_with_a_refusal_is_answered(kind: ApiErrorKind)
         await street.break_down()
         street.probe_error = ApiError(kind, "no", status=401)
         assert await street.enter(10)
-        street.gate.failed(street.probe_error)
+        street.gate.failed(0, street.probe_error)
         assert street.gate.breaker.opened_at is None
 
     on_street(main)
@@ -308,7 +308,7 @@ def test_a_change_of_course_lets_nobody_in_any_more(obstacle: str) -> None:
         elif obstacle == "congestion":
             street.congested = True
         elif obstacle == "cool-down":
-            street.gate.failed(ApiError(ApiErrorKind.THROTTLED, "later", status=429, retry_after_s=3600.0))
+            street.gate.failed(0, ApiError(ApiErrorKind.THROTTLED, "later", status=429, retry_after_s=3600.0))
         elif obstacle == "open":
             await street.break_down()
         else:

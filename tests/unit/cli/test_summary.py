@@ -19,7 +19,7 @@ def report(*, done: int = 0, failed: int = 0, cancelled: int = 0, in_doubt: int 
         "name": "shop", "service": "https://model-api.example/v1", "rows": done + failed + cancelled + in_doubt + still_open, "counts": counts,
         "started_at": "2027-01-15T08:00:00Z", "finished_at": "2027-01-15T08:00:20Z", "runs": 1, "cost_usd": 0.96, "cost_unknown_rows": 0,
         "throughput": Throughput(rows_per_s=1.0, run_s=20.0), "files_missing": 0, "same_files": [],
-        "timings": {}, "failures": [], "requests": Requests(),
+        "timings": {}, "failures": [], "requests": Requests(), "concurrency": [],
         "exit_reason": ExitReason.COMPLETED,
     }  # fmt: skip
     return Report(**facts | changes)
