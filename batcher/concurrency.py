@@ -12,7 +12,6 @@ A rate that the service allows is not learned: growth that is slow keeps near it
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
@@ -37,6 +36,9 @@ FORGET_S: Final = 300.0
 
 CHANGES_KEPT: Final = 100
 
+CONCURRENCY: Final = "concurrency"
+"""The fact of a batch that holds what `ConcurrencyLimit.keep` returned."""
+
 
 @dataclass(frozen=True, slots=True)
 class Change:
@@ -45,6 +47,14 @@ class Change:
     at: float
     limit: int
     reason: str
+
+
+def changes_of(kept: Any) -> list[Change]:
+    """The changes in what `keep` returned; none where it is not that."""
+    try:
+        return [Change(float(change["at"]), int(change["limit"]), str(change["reason"])) for change in kept["changes"]]
+    except (KeyError, TypeError, ValueError):
+        return []
 
 
 class ConcurrencyLimit:
@@ -67,13 +77,17 @@ class ConcurrencyLimit:
         """The most that were at the service since it."""
         self._grows_at = float("-inf")
 
-    def recall(self, kept: Mapping[str, Any], now: float) -> Change | None:
-        """Begin with what `keep` returned in an earlier run. The change, if a ceiling failed lately."""
-        self.changes.extend(Change(**change) for change in kept["changes"])
-        if kept["failed"] is None or not 0 <= now - kept["failed_at"] < FORGET_S:
+    def recall(self, kept: Any, now: float) -> Change | None:
+        """Begin with what `keep` returned in an earlier run, if it is that. The change, if a ceiling failed lately."""
+        self.changes.extend(changes_of(kept))
+        try:
+            failed, failed_at = int(kept["failed"]), float(kept["failed_at"])
+        except (KeyError, TypeError, ValueError):
             return None
-        self._failed, self._failed_at = kept["failed"], kept["failed_at"]
-        return self._set(now, kept["failed"] - 1, f"{kept['failed']} were too many in the run before")
+        if not 0 <= now - failed_at < FORGET_S:
+            return None
+        self._failed, self._failed_at = failed, failed_at
+        return self._set(now, failed - 1, f"{failed} were too many in the run before")
 
     def keep(self) -> dict[str, Any]:
         """What was learned, to be kept as JSON."""

@@ -12,6 +12,7 @@ from typing import Any
 
 from batcher import lifecycle
 from batcher.carry import Carrier, Links
+from batcher.concurrency import CONCURRENCY
 from batcher.course import Course
 from batcher.errors import BatcherError, LedgerError, OutputError
 from batcher.events import Claimed, Died, Event, Lost, Produced, Running
@@ -20,7 +21,7 @@ from batcher.lifecycle import Command
 from batcher.model import ExitReason, Failure, FailureKind, Job, Lane, Mode, State
 from batcher.pacing import Outage
 from batcher.polling import StuckWatch, stuck_words
-from batcher.ports import CONCURRENCY, Clock, Fetcher, Ledger, Observer, Provider, RequestBodies
+from batcher.ports import Clock, Fetcher, Ledger, Observer, Provider, RequestBodies
 from batcher.retry import DOUBT_REMEDY, contested
 from batcher.settings import RunSettings
 
@@ -105,8 +106,7 @@ class Engine:
             failure = Failure(FailureKind.OUTCOME_UNKNOWN, "the process ended before the answer to its submit was recorded", DOUBT_REMEDY)
             await self._record(job, Lost(failure))
         self._contested.update(await self._ledger.shared_requests())
-        if (kept := await self._ledger.fact(CONCURRENCY)) is not None:
-            self._gate.tell(self._gate.limit.recall(kept, self._clock.now()))
+        self._gate.tell(self._gate.limit.recall(await self._ledger.fact(CONCURRENCY), self._clock.now()))
         try:
             async with asyncio.TaskGroup() as tasks:
                 companion = tasks.create_task(beside()) if beside is not None else None

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Iterable, Itera
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from batcher.errors import Problem
 from batcher.events import Event
@@ -159,9 +159,6 @@ class PlanSummary:
     repeated: int = 0
     """Of those that the manifest names: rows that make the very request of another one, and are paid for all the same."""
 
-
-CONCURRENCY: Final = "concurrency"
-"""The fact of a batch that holds how many requests at once its service was found to take, and the changes of that: see `ConcurrencyLimit.keep`."""
 
 Facts: TypeAlias = Callable[[Mapping[State, int]], Mapping[str, object]]
 """What is to be kept about the batch, by name, once it is known how many rows are in each state. May raise `BatcherError`, and then nothing is."""

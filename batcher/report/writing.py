@@ -13,10 +13,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
+from batcher.concurrency import CONCURRENCY, changes_of
 from batcher.crashpoints import reach
 from batcher.errors import LedgerError, OutputError
 from batcher.model import ExitReason, Job, Run, State
-from batcher.ports import CONCURRENCY, LedgerView
+from batcher.ports import LedgerView
 from batcher.report.models import (
     FILES,
     ConcurrencyChange,
@@ -157,10 +158,7 @@ def _report(reader: LedgerView, account: _Account, now: float) -> Report:
         timings=account.timings(),
         failures=account.failures(),
         requests=Requests(**reader.requests()),
-        concurrency=[
-            ConcurrencyChange(at=_iso(change["at"]), limit=change["limit"], reason=change["reason"])
-            for change in meta.get(CONCURRENCY, {}).get("changes", ())
-        ],
+        concurrency=[ConcurrencyChange(at=_iso(change.at), limit=change.limit, reason=change.reason) for change in changes_of(meta.get(CONCURRENCY))],
         exit_reason=ExitReason(runs[-1].exit_reason) if runs and runs[-1].exit_reason else None,
     )
 

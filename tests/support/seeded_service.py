@@ -60,6 +60,8 @@ class Weather:
     faults: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     outcomes: Mapping[str, float] = field(default_factory=dict)
     spells: tuple[Spell, ...] = ()
+    capacity: int | None = None
+    """How many requests it takes at once, 429 beyond."""
 
 
 class Service:
@@ -81,6 +83,10 @@ class Service:
         request = Accepted(f"req-{len(self.accepted) + 1}", row, now, starts_at, ends_at, outcome)
         self.accepted[request.request_id] = request
         return request
+
+    def is_full(self, now: float) -> bool:
+        live = sum(request.is_live(now) and request.outcome != "stuck" for request in self.accepted.values())
+        return self.weather.capacity is not None and live >= self.weather.capacity
 
     def of_row(self, row: str) -> list[Accepted]:
         return [request for request in self.accepted.values() if request.row == row]
@@ -176,6 +182,8 @@ class SeededProvider:
                 if arrives and fault not in ("refused", "reset", "429", "429_later", "422", "token", "balance"):
                     self._accept(row)
                 raise
+            if fault is None and self._service.is_full(self._loop.time()):
+                fault = "429"
             if fault is None or fault in ("reset_after", "garbled") or (fault in AMBIGUOUS and fault != "reset" and arrives):
                 request = self._accept(row)
             if fault is not None:

@@ -165,6 +165,7 @@ def _weather_of(rng: random.Random, job_timeout_s: float) -> Weather:
         },
         outcomes=chances(two=0.1, failed=0.05, empty=0.02, lost=0.02, dropped=0.02) | {"stuck": stuck},
         spells=tuple(_spell_of(rng) for _ in range(rng.choice((0, 0, 1, 2)))),
+        capacity=rng.choice((None, None, None, 1, 3)),
     )  # fmt: skip
 
 

@@ -9,10 +9,9 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from batcher.concurrency import FORGET_S
+from batcher.concurrency import CONCURRENCY, FORGET_S
 from batcher.errors import ApiError, ApiErrorKind, DownloadError, DownloadErrorKind
 from batcher.model import ExitReason, State
-from batcher.ports import CONCURRENCY
 from batcher.settings import RunSettings
 from tests.support.engine_world import EPOCH, World
 from tests.support.virtual_time import run_virtual

@@ -171,6 +171,13 @@ def test_what_was_learned_is_kept_for_the_next_run_as_long_as_it_is_fresh() -> N
     assert ConcurrencyLimit(8).recall(kept, 1001.0) is None
 
 
+@pytest.mark.parametrize("kept", [None, 7, [], {}, {"failed": "x", "failed_at": 0, "changes": [{}]}, {"failed": 5, "failed_at": None, "changes": 3}])
+def test_what_is_not_what_was_kept_teaches_nothing(kept: object) -> None:
+    limit = ConcurrencyLimit(64)
+    assert limit.recall(kept, 1000.0) is None
+    assert (limit.limit, list(limit.changes)) == (64, [])
+
+
 def test_only_the_latest_changes_are_kept() -> None:
     limit = ConcurrencyLimit(10_000)
     for n in range(CHANGES_KEPT):

@@ -136,6 +136,32 @@ def test_each_failure_halves_how_many_posts_may_be_in_flight_and_answers_give_th
     on_street(main, settings=RunSettings(posts_in_flight=8))
 
 
+def test_no_more_requests_are_at_the_service_than_it_takes_and_who_ends_makes_room_at_once() -> None:
+    async def main(street: Street) -> None:
+        too_many = ApiError(ApiErrorKind.THROTTLED, "too many", status=429)
+        street.gate.arrive(100)  # from an earlier run
+        for seq in range(4):
+            await street.enter(seq)
+            street.gate.posting(seq)
+        for seq in range(3):
+            street.gate.arrive(seq)
+        street.gate.failed(3, too_many)
+        street.gate.leave(3)
+        assert street.gate.there == 4
+        rows = [asyncio.create_task(street.enter(seq)) for seq in range(10, 13)]
+        await asyncio.sleep(60.0)
+        assert street.entered[4:] == [(10, 1.0)]
+        assert street.notices == ["At most 5 requests at the service at once: the service said that it is too many, with 4 there."]
+        street.gate.leave(0)
+        await asyncio.sleep(0.001)
+        assert street.entered[5:] == [(11, 60.0)]
+        street.course.change(ExitReason.INTERRUPTED, remote=Mode.DRAIN)
+        await asyncio.sleep(0.001)
+        assert rows[2].done()
+
+    on_street(main, settings=RunSettings(concurrency=8))
+
+
 def test_nothing_passes_while_downloads_lag_behind() -> None:
     async def main(street: Street) -> None:
         street.congested = True

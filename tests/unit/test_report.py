@@ -11,12 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batcher.concurrency import CONCURRENCY, ConcurrencyLimit
 from batcher.errors import LedgerError, OutputError
 from batcher.events import Accepted, Cancelled, Claimed, Died, Lost, Produced, Refused, Running, Saved
 from batcher.ledger import LedgerReader
 from batcher.model import Artifact, ExitReason, Failure, FailureKind, InputFile, Job, State
 from batcher.report import FILES, Report, ResultRow, result_row, write_report
-from batcher.report.writing import EXAMPLES, spread, sweep
+from batcher.report.writing import EXAMPLES, _iso, spread, sweep
 from tests.support.engine_world import make_spec
 from tests.support.ledgers import FILE, NO, NOW, TO_STATE, Book
 
@@ -275,3 +276,14 @@ def test_what_a_killed_process_left_half_written_is_swept(tmp_path: Path) -> Non
         path.write_text("x")
     sweep(tmp_path)
     assert sorted(tmp_path.iterdir()) == sorted(kept)
+
+
+async def test_each_change_of_how_many_requests_at_once_is_in_the_report(book: Book) -> None:
+    await fill(book)
+    assert written(book).concurrency == []
+    limit = ConcurrencyLimit(64)
+    limit.refused(NOW, NOW, 20)
+    limit.review(NOW + 1, 20)
+    await book.ledger.put_meta({CONCURRENCY: limit.keep()})
+    (change,) = written(book).concurrency
+    assert (change.at, change.limit, change.reason) == (_iso(NOW + 1), 21, "the service said that it is too many, with 20 there")
