@@ -30,6 +30,7 @@ from batcher.manifest import Manifest
 from batcher.manifest.problems import problems_from
 from batcher.model import ExitReason, JobSpec, Mode, State, Where
 from batcher.observe import Observers, Pulse, SilentView, View, ViewObserver
+from batcher.outlook import Pace, TimeLeft
 from batcher.plan import Planner
 from batcher.ports import Clock, Facts, Observer, PlanSummary
 from batcher.providers.http import proxy_for, proxy_hosts
@@ -171,7 +172,7 @@ class _OpenBatch:
         try:
             async with self._engine(observer) as engine:
                 with stopper.telling(engine.interrupt):
-                    reason = await engine.run(beside=lambda: _show(view, self.ledger, self.clock))
+                    reason = await engine.run(beside=lambda: _show(view, self.ledger, self.clock, engine.time_left))
             await self.ledger.end_run(run, self.clock.now(), reason)
         except BaseException as error:
             if isinstance(error, LedgerError):
@@ -324,11 +325,11 @@ async def _simulator(settings: SimulatorSettings, state_dir: Path) -> AsyncItera
         raise BatcherError(f"the simulated service: {error}") from error
 
 
-async def _show(view: View, ledger: SqliteLedger, clock: Clock) -> None:
+async def _show(view: View, ledger: SqliteLedger, clock: Clock, time_left: Callable[[Pace | None], TimeLeft | None]) -> None:
     """Keep the view up to date until cancelled."""
     if view.interval_s is None:
         return
-    pulse = Pulse(ledger.counts(), clock.now())
+    pulse = Pulse(ledger.counts(), clock.now(), time_left)
     never = asyncio.Event()
     while True:
         view.show(pulse.take(ledger.counts(), ledger.spent_usd, clock.now()))

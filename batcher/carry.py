@@ -13,7 +13,7 @@ from batcher.gate import SubmitGate
 from batcher.lifecycle import WISHES, Command
 from batcher.model import ExitReason, Failure, FailureKind, Job, Json, Lane, Mode, RequestPhase, RequestResult
 from batcher.pacing import FirstSubmits, Outage
-from batcher.polling import wait_s
+from batcher.polling import Polls
 from batcher.ports import Clock, Fetcher, Provider, RequestBodies
 from batcher.retry import NOT_YOURS, TROUBLE, judge_download, judge_poll, judge_submit
 from batcher.settings import RunSettings
@@ -46,6 +46,7 @@ class Carrier:
         course: Course,
         outage: Outage,
         clock: Clock,
+        polls: Polls,
         jitter: Callable[[], float],
         settings: RunSettings,
         notice: Callable[[str], None],
@@ -58,6 +59,7 @@ class Carrier:
         self._gate = gate
         self._course = course
         self._clock = clock
+        self._polls = polls
         self._jitter = jitter
         self._settings = settings
         self._outage = outage
@@ -144,8 +146,17 @@ class Carrier:
 
     async def _poll(self, job: Job) -> Event | None:
         now = self._clock.now()
-        if await self._course.pause(max(wait_s(job, now, self._jitter(), self._settings), job.not_before - now)):
+        if await self._course.pause(max(self._polls.wait_s(job, now, self._jitter()), job.not_before - now)):
             return None
+        turn_s = self._polls.turn_s(self._clock.now())
+        if turn_s and await self._course.pause(turn_s):
+            return None
+        began = self._clock.now()
+        event = await self._look(job)
+        self._polls.looked(job, began, event)
+        return event
+
+    async def _look(self, job: Job) -> Event:
         request_id = job.request_id or ""
         try:
             self.requests["polls"] += 1

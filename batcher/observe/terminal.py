@@ -14,7 +14,7 @@ from rich.text import Text
 from batcher.events import Event
 from batcher.model import Job
 from batcher.observe.harmless import one_line
-from batcher.observe.progress import Snapshot, duration, plain_line, state_words
+from batcher.observe.progress import Snapshot, duration, plain_line, span, state_words
 
 PLAIN_EVERY_S = 15.0
 
@@ -104,7 +104,7 @@ class TerminalView(SilentView):
 
 def picture(snapshot: Snapshot) -> Table:
     """The live view: a bar, and below it the counts."""
-    left = duration(snapshot.eta_s) if snapshot.eta_s is not None else "–"
+    left = span(snapshot.left) if snapshot.left is not None else "–"
     bar = Table.grid(padding=(0, 1), expand=True)
     bar.add_column(no_wrap=True)
     bar.add_column(ratio=1)

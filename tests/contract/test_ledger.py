@@ -36,6 +36,7 @@ from batcher.events import (
 from batcher.ledger import LedgerReader
 from batcher.lifecycle import advance, moves
 from batcher.model import Artifact, CancelWish, Failure, FailureKind, InputFile, Job, JobSpec, Lane, Mode, SameFiles, State, Where
+from batcher.polling import LEARNED
 from batcher.ports import PlanSummary
 from tests.support.engine_world import make_spec
 from tests.support.ledgers import FILE, NO, NOW, SETTINGS, TO_STATE, Book, anonymous
@@ -500,7 +501,7 @@ async def test_every_field_of_a_row_survives(book: Book) -> None:
     blank = Job(0, make_spec("a"))
     largest = largest_job(0)
     same = {field.name for field in fields(Job) if getattr(largest, field.name) == getattr(blank, field.name)}
-    assert same == {"seq", "denials", "watched_since"}, "these are good for one process only"
+    assert same == {"seq", "denials", "watched_since", "looked_at"}, "these are good for one process only"
     await book.plan(largest.spec)
     (planned,) = await book.rows()
     assert planned == Job(planned.seq, largest.spec, position=1)
@@ -576,6 +577,28 @@ async def test_calls_to_the_service_are_added_up(book: Book) -> None:
     await book.ledger.add_requests({"polls": 1})
     rows = await book.ledger._writer.do(lambda c: {row[0]: row[1] for row in c.execute("SELECT kind, n FROM requests")})
     assert rows == {"submits": 2, "polls": 6}
+
+
+async def test_facts_are_kept_by_name(book: Book) -> None:
+    assert await book.ledger.fact("limits") is None
+    await book.ledger.put_meta({"limits": [1], "name": "night"})
+    await book.ledger.put_meta({"limits": {"acme/ü": 2.5}})
+    await book.reopen()
+    assert [await book.ledger.fact(name) for name in ("limits", "name")] == [{"acme/ü": 2.5}, "night"]
+    if book.path is not None:
+        with LedgerReader(book.path) as reader:
+            assert reader.meta() == {"limits": {"acme/ü": 2.5}, "name": "night"}
+
+
+@pytest.mark.parametrize("value", ["'{\"a\": '", "'[[['", "CAST(x'ff00' AS TEXT)", "''"])
+async def test_what_was_learned_and_cannot_be_read_is_nothing_and_no_fact_about_the_batch(book: Book, value: str) -> None:
+    await book.ledger._writer.do(lambda c: c.execute(f"INSERT INTO meta VALUES ('{LEARNED}', {value})").close())
+    assert await book.ledger.fact(LEARNED) is None
+    if book.path is not None:
+        with LedgerReader(book.path) as reader:
+            assert reader.meta() == {}
+    await book.ledger.put_meta({LEARNED: {"acme/paint": {}}})
+    assert await book.ledger.fact(LEARNED) == {"acme/paint": {}}
 
 
 # ── what a reader sees ────────────────────────────────────────────────────────────────────────────────────────────────

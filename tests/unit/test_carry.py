@@ -162,11 +162,12 @@ def test_nothing_is_a_success_before_the_result_said_so(phase: RequestPhase) -> 
 def test_not_ready_is_not_a_failure(call: str) -> None:
     async def main() -> None:
         early = ApiError(ApiErrorKind.NOT_READY, "400005", status=400)
-        world = World(service_s=lambda rng: 0.0, fault=lambda made, n: early if made == call and n <= 8 else None)
+        settings = RunSettings(poll_ceiling_s=1.0)
+        world = World(settings=settings, service_s=lambda rng: 0.0, fault=lambda made, n: early if made == call and n <= 8 else None)
         await world.plan(1)
         await world.engine().run()
         assert world.count(State.DONE) == 1
-        assert world.clock.now() - EPOCH < 20.0, "asked again as of a request that runs, without backing off"
+        assert world.clock.now() - EPOCH < 12.0, "asked again as of a request that runs, without backing off"
 
     run_virtual(main())
 
@@ -562,9 +563,9 @@ def test_long_runs_write_their_tally_of_calls_down_now_and_then() -> None:
         await world.plan(20)
         add_requests, times = world.ledger.add_requests, []
 
-        async def noted(counts: Mapping[str, int]) -> None:
+        async def noted(counts: Mapping[str, int], learned: Mapping[str, object] | None = None) -> None:
             times.append(world.clock.now())
-            await add_requests(counts)
+            await add_requests(counts, learned)
 
         world.ledger.add_requests = noted  # type: ignore[method-assign]
         running = asyncio.create_task(world.engine().run())

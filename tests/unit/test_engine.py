@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from types import SimpleNamespace
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from batcher.engine import PREFETCH
 from batcher.errors import ApiError, ApiErrorKind, DownloadError, DownloadErrorKind, LedgerError, OutputError
 from batcher.model import ExitReason, Lane, Mode, RequestPhase, RequestResult, State
+from batcher.polling import LEARNED
 from batcher.settings import RunSettings
 from tests.support.engine_world import EPOCH, World, make_spec
 from tests.support.virtual_time import run_virtual
@@ -478,5 +480,92 @@ def test_the_ledger_is_asked_for_rows_only_when_a_lane_runs_dry() -> None:
         assert await world.engine().run() is ExitReason.COMPLETED
         assert asked.count(Lane.REMOTE) == 2
         assert asked.count(Lane.DOWNLOAD) == 1, "what was produced is handed on in memory"
+
+    run_virtual(main())
+
+
+# ── polls ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def polled(world: World) -> list[float]:
+    """When each poll reaches the service, from now on."""
+    times: list[float] = []
+
+    def note(kind: str, number: int) -> None:
+        if kind == "status":
+            times.append(world.clock.now())
+
+    world.provider.fault = note
+    return times
+
+
+def test_the_next_run_of_the_batch_begins_with_what_the_last_one_learned() -> None:
+    async def main() -> None:
+        world = World(service_s=lambda rng: rng.uniform(55.0, 65.0))
+        await world.plan(100)
+        await world.engine().run()
+        cold, kept = world.provider.calls["status"], await world.ledger.fact(LEARNED)
+        assert isinstance(kept, dict)
+        assert list(kept) == ["acme/paint"]
+        await world.ledger.plan([make_spec(f"row{n:04}") for n in range(200)])
+        times = polled(world)
+        began = world.clock.now()
+        await world.engine().run()
+        assert world.count(State.DONE) == 200
+        assert world.provider.calls["status"] - cold < 0.9 * cold
+        assert sum(time - began < 5.0 for time in times) <= 5, "nothing ends that soon"
+
+    run_virtual(main())
+
+
+@pytest.mark.parametrize("kept", [{}, {"acme/paint": 3}, {"acme/paint": {"bins": [[1, 2]]}}, {"another": {"bins": [[1, 2.0, 3.0]]}}])
+def test_what_another_version_learned_harms_no_run(kept: dict[str, object]) -> None:
+    async def main() -> None:
+        world = World()
+        await world.plan(5)
+        await world.ledger.put_meta({LEARNED: kept})
+        assert await world.engine().run() is ExitReason.COMPLETED
+
+    run_virtual(main())
+
+
+def test_a_run_that_is_killed_keeps_what_it_learned_until_a_minute_before() -> None:
+    async def main() -> None:
+        world = World(settings=RunSettings(concurrency=4), service_s=lambda rng: 10.0)
+        await world.plan(100)
+        running = asyncio.create_task(world.engine().run())
+        await asyncio.sleep(100)
+        kept = await world.ledger.fact(LEARNED)
+        assert isinstance(kept, dict)
+        assert sum(ends for _, ends, _ in kept["acme/paint"]["bins"]) >= 8
+        running.cancel()
+
+    run_virtual(main())
+
+
+def test_all_requests_together_keep_to_the_budget_of_polls() -> None:
+    async def main() -> None:
+        world = World(settings=RunSettings(concurrency=50, polls_per_s=4.0), service_s=lambda rng: 6.0, wire_s=lambda rng: 0.02)
+        times = polled(world)
+        await world.plan(100)
+        assert await world.engine().run() is ExitReason.COMPLETED
+        assert all(later - earlier >= 0.25 - 1e-6 for earlier, later in itertools.pairwise(times))
+        assert len(times) < 6 * 100, "who waits for a turn is asked less often"
+
+    run_virtual(main())
+
+
+def test_a_result_that_is_read_again_does_not_count_as_a_slow_request() -> None:
+    async def main() -> None:
+        world = World(service_s=lambda rng: 5.0)
+        await world.plan(10)
+        expired = DownloadError(DownloadErrorKind.EXPIRED, "gone")
+        world.fetcher.fault = lambda url, n: expired if n <= 10 else None
+        engine = world.engine()
+        await engine.run()
+        assert world.count(State.DONE) == 10
+        kept = await world.ledger.fact(LEARNED)
+        assert isinstance(kept, dict)
+        assert sum(ends for _, ends, _ in kept["acme/paint"]["bins"]) == pytest.approx(10, abs=0.1)
 
     run_virtual(main())

@@ -23,13 +23,21 @@ from batcher.observe import (
     plain_line,
     state_words,
 )
-from batcher.observe.progress import WINDOW_S, duration
+from batcher.observe.progress import PACE_MIN_S, WINDOW_S, duration, span
 from batcher.observe.terminal import picture
+from batcher.outlook import Pace, TimeLeft
 from tests.support.engine_world import make_spec
 from tests.support.ledgers import FILE
 
 NOW = 1_800_000_000.25
 JOB = Job(1, make_spec("a"), State.SUBMITTED, request_id="r1")
+
+
+LEFT = TimeLeft(25.0, 30.0, 40.0)
+
+
+def unknown(pace: Pace | None) -> TimeLeft | None:
+    return None
 
 
 def counts(**of: int) -> dict[State, int]:
@@ -38,7 +46,7 @@ def counts(**of: int) -> dict[State, int]:
 
 def snapshot(**changes: Any) -> Snapshot:
     of = counts(planned=50, submitted=20, produced=5, done=20, failed=3, in_doubt=2)
-    return Snapshot(**{"counts": of, "spent_usd": 1.6, "elapsed_s": 30.0, "rate_per_s": 2.5, "eta_s": 30.0} | changes)
+    return Snapshot(**{"counts": of, "spent_usd": 1.6, "elapsed_s": 30.0, "rate_per_s": 2.5, "left": LEFT} | changes)
 
 
 # ── numbers ───────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -48,26 +56,51 @@ def test_what_a_snapshot_counts() -> None:
     assert (snapshot().rows, snapshot().ended) == (100, 25)
 
 
-def test_rate_and_time_left_follow_from_what_ended() -> None:
-    pulse = Pulse(counts(planned=100), 0.0)
+def test_the_rate_follows_from_what_ended() -> None:
+    pulse = Pulse(counts(planned=100), 0.0, unknown)
     first = pulse.take(counts(planned=100), 0.0, 10.0)
-    assert (first.rate_per_s, first.eta_s, first.elapsed_s) == (0.0, None, 10.0)
+    assert (first.rate_per_s, first.left, first.elapsed_s) == (0.0, None, 10.0)
     second = pulse.take(counts(planned=60, submitted=20, done=15, failed=3, cancelled=1, in_doubt=1), 1.5, 20.0)
-    assert (second.rate_per_s, second.eta_s, second.spent_usd) == (1.0, 80.0, 1.5)
-    last = pulse.take(counts(done=100), 8.0, 25.0)
-    assert (last.rate_per_s, last.eta_s) == (4.0, 0.0)
+    assert (second.rate_per_s, second.spent_usd) == (1.0, 1.5)
+    assert pulse.take(counts(done=100), 8.0, 25.0).rate_per_s == 4.0
+
+
+def test_the_time_left_is_asked_for_once_a_second_and_not_after_the_end() -> None:
+    asked: list[Pace | None] = []
+
+    def time_left(pace: Pace | None) -> TimeLeft | None:
+        asked.append(pace)
+        return LEFT
+
+    pulse = Pulse(counts(planned=10), 0.0, time_left)
+    lefts = [pulse.take(counts(planned=10), 0.0, now).left for now in (0.0, 0.5, 0.9, 1.1)]
+    assert (lefts, len(asked)) == ([LEFT] * 4, 2)
+    assert pulse.take(counts(done=10), 0.0, 1.2).left is None
+    assert len(asked) == 2
+
+
+def test_the_pace_leaves_out_the_time_before_anything_could_end() -> None:
+    asked: list[Pace | None] = []
+    pulse = Pulse(counts(planned=1000, done=7), 0.0, asked.append)
+    for second in range(1, 100):
+        done = 10 * max(0, second - 30)
+        pulse.take(counts(planned=1000 - done, done=7 + done), 0.0, float(second))
+    believed = int(31 + PACE_MIN_S) - 1
+    assert asked[:believed] == [None] * believed
+    assert asked[believed] == Pace(50, 5.0)
+    assert asked[-1] == Pace(600, 60.0)
 
 
 def test_what_ended_in_earlier_runs_does_not_count_for_the_rate() -> None:
-    assert Pulse(counts(done=1000, planned=10), 0.0).take(counts(done=1001, planned=9), 0.0, 10.0).rate_per_s == 0.1
+    assert Pulse(counts(done=1000, planned=10), 0.0, unknown).take(counts(done=1001, planned=9), 0.0, 10.0).rate_per_s == 0.1
 
 
 def test_no_time_is_no_rate() -> None:
-    assert Pulse(counts(planned=1), 5.0).take(counts(done=1), 0.0, 5.0).rate_per_s == 0.0
+    assert Pulse(counts(planned=1), 5.0, unknown).take(counts(done=1), 0.0, 5.0).rate_per_s == 0.0
 
 
 def test_the_rate_is_that_of_the_last_minute() -> None:
-    pulse = Pulse(counts(planned=10_000), 0.0)
+    pulse = Pulse(counts(planned=10_000), 0.0, unknown)
     for second in range(1, 301):
         done = 10 * min(second, 200)
         taken = pulse.take(counts(done=done, planned=10_000 - done), 0.0, float(second))
@@ -95,6 +128,21 @@ def test_durations_for_people(seconds: float, words: str) -> None:
     assert duration(seconds) == words
 
 
+@pytest.mark.parametrize(
+    ("left", "words"),
+    [
+        ((25, 30, 40), "25 to 40 s"),
+        ((60, 80, 200), "60 s to 3 min"),
+        ((170, 250, 310), "3 to 5 min"),
+        ((175, 180, 190), "about 3 min"),
+        ((5000, 6000, 12_000), "83 min to 3 h 20 min"),
+        ((0.5, 3.2, 9.0), "about 3 s"),
+    ],
+)
+def test_the_time_left_for_people(left: tuple[float, float, float], words: str) -> None:
+    assert span(TimeLeft(*left)) == words
+
+
 def test_every_state_has_a_word_and_those_without_rows_are_left_out() -> None:
     assert len(state_words(dict.fromkeys(State, 1))) == len(State)
     assert state_words(counts(done=3, in_doubt=1)) == ["3 done", "1 in doubt"]
@@ -103,10 +151,10 @@ def test_every_state_has_a_word_and_those_without_rows_are_left_out() -> None:
 
 def test_a_plain_line() -> None:
     assert plain_line(snapshot()) == (
-        "25/100 rows (25%) · 50 waiting · 20 at the service · 5 downloading · 20 done · 3 failed · 2 in doubt · 2.5/s · about 30 s left · 1.60 USD"
+        "25/100 rows (25%) · 50 waiting · 20 at the service · 5 downloading · 20 done · 3 failed · 2 in doubt · 2.5/s · 25 to 40 s left · 1.60 USD"
     )
-    assert plain_line(snapshot(counts=counts(done=4), eta_s=0.0, rate_per_s=0.0)) == "4/4 rows (100%) · 4 done · 0/s · 1.60 USD"
-    assert plain_line(snapshot(counts={}, eta_s=None)) == "0/0 rows (–) · 2.5/s · 1.60 USD"
+    assert plain_line(snapshot(counts=counts(done=4), left=None, rate_per_s=0.0)) == "4/4 rows (100%) · 4 done · 0/s · 1.60 USD"
+    assert plain_line(snapshot(counts={}, left=None)) == "0/0 rows (–) · 2.5/s · 1.60 USD"
 
 
 # ── views ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -173,14 +221,14 @@ def test_the_picture_on_a_terminal(width: int) -> None:
     text = screen.export_text()
     assert max(len(line) for line in text.splitlines()) <= width
     words = " ".join(text.split())
-    for part in ("25/100", "30 s, 30 s left", "50 waiting", "20 at the service", "3 failed", "2 in doubt", "1.60 USD", "2.5/s"):
+    for part in ("25/100", "30 s, 25 to 40 s left", "50 waiting", "20 at the service", "3 failed", "2 in doubt", "1.60 USD", "2.5/s"):
         assert part in words
     assert "━" in text
 
 
 def test_nothing_to_say_yet_about_the_time_left() -> None:
     screen = console()
-    screen.print(picture(snapshot(eta_s=None, counts=counts())))
+    screen.print(picture(snapshot(left=None, counts=counts())))
     assert "30 s, – left" in screen.export_text()
     assert "0/0" in shown(screen)
 

@@ -134,10 +134,10 @@ SELECT id, started_at, ended_at, exit_reason, pid, host FROM runs ORDER BY id
 INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value
 
 -- name: select_meta
-SELECT key, value FROM meta WHERE key <> 'wal_needed'
+SELECT key, value FROM meta WHERE key NOT IN ('wal_needed', 'learned')
 
 -- name: select_fact
-SELECT value FROM meta WHERE key = ?
+SELECT CAST(value AS BLOB) FROM meta WHERE key = ?
 
 -- name: forget_fact
 DELETE FROM meta WHERE key = ?
