@@ -153,7 +153,8 @@ class Carrier:
             return None
         began = self._clock.now()
         event = await self._look(job)
-        self._polls.looked(job, began, event)
+        if self._polls.looked(job, began, event):
+            self._course.reconsider()
         return event
 
     async def _look(self, job: Job) -> Event:

@@ -36,16 +36,20 @@ class Course:
         self.reason = self.reason or reason
         self.trouble = self.trouble or trouble
         self._modes |= moved
-        self._changed.set()
-        self._changed = asyncio.Event()
+        self.reconsider()
         for event in self._roused:
             event.set()
         return True
+
+    def reconsider(self) -> None:
+        """Wake whoever waits, to look again at what to do and for how long to wait."""
+        self._changed.set()
+        self._changed = asyncio.Event()
 
     def rouse(self, event: asyncio.Event) -> None:
         """Set `event` whenever the course changes: for who waits for something else besides."""
         self._roused.append(event)
 
     async def pause(self, seconds: float) -> bool:
-        """Wait, but no longer than until the course changes; True if it did."""
+        """Wait, but no longer than until the course changes, or is to be reconsidered; True if so."""
         return await self._clock.wait(self._changed, seconds)

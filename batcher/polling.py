@@ -19,10 +19,10 @@ POLL_COST_SHARE = 0.02
 SPREAD = 0.1
 """The wait varies by this share to either side, so that requests submitted together are not polled together."""
 
-EARLY_SHARE = 0.05
+EARLY_SHARE = 0.03
 EARLY_JOBS = 5
-"""So many of the first polls, and all as long as fewer jobs have ended, come at any time before they are due: a model that became quicker, or is not
-known yet, is found out in no other way."""
+"""So many of the first polls, and all as long as fewer jobs have ended, come at any time before they are due, rather soon than late: a model that
+became quicker, or is not known yet, is found out in no other way."""
 
 TAKEN_UP_S = 1.0
 """Requests that this process knows nothing of are first polled spread over this time."""
@@ -80,9 +80,11 @@ class Polls:
         wait = model.times.next_look_s(_age_s(job, now), cost_s, settings.poll_ceiling_s)
         if job.queue_position:
             wait = max(wait, model.queue_s(job.queue_position))
-        if not job.polls and jitter < (early := 1.0 if model.times.jobs < EARLY_JOBS else EARLY_SHARE):
-            return min(settings.poll_ceiling_s, max(settings.poll_floor_s, wait * jitter / early))
-        return min(settings.poll_ceiling_s, max(settings.poll_floor_s, wait)) * (1 - SPREAD + 2 * SPREAD * jitter)
+        wait = min(settings.poll_ceiling_s, max(settings.poll_floor_s, wait))
+        if not job.polls and jitter < (early := EARLY_SHARE if model.is_known else 1.0):
+            floor = min(settings.poll_floor_s, wait)
+            return float(floor * (wait / floor) ** (jitter / early))
+        return wait * (1 - SPREAD + 2 * SPREAD * jitter)
 
     def turn_s(self, now: float) -> float:
         """How long a poll that is due has to wait for its turn, so that all together keep to `polls_per_s`; the turn is taken."""
@@ -92,10 +94,13 @@ class Polls:
         self._turn = turn + 1.0 / self._settings.polls_per_s
         return turn - now
 
-    def looked(self, job: Job, at: float, event: Event) -> None:
-        """Learn from a poll of `job` that began at the time `at` and brought `event`; `job` is the row as it was before."""
+    def looked(self, job: Job, at: float, event: Event) -> bool:
+        """Learn from a poll of `job` that began at the time `at` and brought `event`; `job` is the row as it was before.
+
+        True where its model is known from now on: other waits, which were chosen before, are to be chosen again.
+        """
         if job.submitted_at is None or job.looked_at is None:
-            return
+            return False
         model, since_s, age_s = self._model(job.spec.model), max(0.0, job.looked_at - job.submitted_at), _age_s(job, at)
         if isinstance(event, Produced | Died):
             model.times.saw_finished(min(since_s, age_s), age_s)
@@ -104,8 +109,10 @@ class Polls:
             if job.queue_position and event.queue_position is not None:
                 model.saw_queue(job.queue_position - event.queue_position, at - job.looked_at)
         else:
-            return
+            return False
         self.is_changed = True
+        was_known, model.is_known = model.is_known, model.is_known or model.times.jobs >= EARLY_JOBS
+        return model.is_known and not was_known
 
     def forget(self, job: Job) -> None:
         """`job` is not polled any more."""
@@ -169,6 +176,7 @@ class _Model:
 
     def __init__(self, kept: object = None) -> None:
         self.times = ServiceTimes(kept)
+        self.is_known = self.times.jobs >= EARLY_JOBS
         self._moved = 0.0
         self._in_s = 0.0
 

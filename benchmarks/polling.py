@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from batcher.events import Event, Produced, Running
 from batcher.model import Job, JobSpec, State
-from batcher.polling import POLL_COST_S, Polls
+from batcher.polling import LEARNED, POLL_COST_S, Polls
 from batcher.settings import RunSettings
 from tests.support.engine_world import World
 from tests.support.virtual_time import run_virtual
@@ -210,7 +210,7 @@ def run_engine(name: str, seed: int, jobs: int, settings: RunSettings, kept: obj
         world.log = ends = _Ends()  # type: ignore[assignment]
         await world.plan(jobs)
         if isinstance(kept, dict):
-            await world.ledger.add_requests({}, kept)
+            await world.ledger.put_meta({LEARNED: kept})
         began = world.clock.now()
         await world.engine().run()
         accepted = world.provider.accepted
@@ -219,7 +219,7 @@ def run_engine(name: str, seed: int, jobs: int, settings: RunSettings, kept: obj
         polls, makespan_s, best_s, ideal_s = world.provider.calls["status"] / jobs, world.clock.now() - began, _best_s(took), sum(took) / CONCURRENCY
         in_slot = 1 + lag_s / statistics.fmean(took)
         makespan = Makespan(name, polls, lag_s, in_slot, makespan_s, makespan_s / ideal_s, makespan_s / best_s, best_s / ideal_s)
-        return makespan, await world.ledger.learned()
+        return makespan, await world.ledger.fact(LEARNED)
 
     return run_virtual(main())
 
@@ -261,9 +261,7 @@ def main() -> None:
         print(f"{result.name:22} {result.polls:11.2f} {result.lag_s:6.2f} {result.product:11.2f} {ratios}".rstrip())
     engines = run_engines(options.jobs, options.seeds)
     print(f"\nthe engine; goals: at most {POLLS_GOAL:g} polls a job, makespan at most {MAKESPAN_GOAL} of the ideal N*T/C\n")
-    print(
-        f"{'':22} {'polls a job':>11} {'lag s':>6} {'(T+lag)/T':>9} {'makespan s':>10} {'of N*T/C':>8} {'of the best':>11} {'the best of N*T/C':>17}"
-    )
+    print(f"{'':22} {'polls a job':>11} {'lag s':>6} {'(T+lag)/T':>9} {'makespan s':>10} {'of N*T/C':>8} {'of the best':>11} {'best of N*T/C':>13}")
     for run in engines:
         ratios = f"{run.of_ideal:8.2f} {run.of_best:11.3f} {run.best_of_ideal:13.2f}"
         print(f"{run.name:22} {run.polls:11.2f} {run.lag_s:6.2f} {run.in_slot:9.3f} {run.makespan_s:10.1f} {ratios}")

@@ -68,6 +68,20 @@ def test_a_change_wakes_everyone_who_waits_and_nobody_who_waits_later() -> None:
     run_virtual(main())
 
 
+def test_whoever_waits_can_be_woken_to_look_again_without_a_change() -> None:
+    async def main() -> None:
+        clock = LoopClock()
+        course = Course(clock)
+        pauses = [asyncio.create_task(course.pause(1000.0)) for _ in range(3)]
+        await asyncio.sleep(1)
+        course.reconsider()
+        assert await asyncio.gather(*pauses) == [True, True, True]
+        assert await course.pause(5.0) is False
+        assert (course.mode(Lane.REMOTE), course.reason) == (Mode.RUN, None)
+
+    run_virtual(main())
+
+
 def test_a_batch_that_is_being_cancelled_goes_on_so_until_it_is_left() -> None:
     async def main() -> None:
         course = Course(LoopClock(0.0), Mode.CANCEL)

@@ -518,6 +518,19 @@ def test_the_next_run_of_the_batch_begins_with_what_the_last_one_learned() -> No
     run_virtual(main())
 
 
+def test_a_quick_service_that_nobody_knows_is_found_out_at_once() -> None:
+    async def main() -> None:
+        world = World(settings=RunSettings(concurrency=64), service_s=lambda rng: 0.0, wire_s=lambda rng: 0.002)
+        world.fetcher.seconds = 0.0
+        await world.plan(640)
+        began = world.clock.now()
+        await world.engine().run()
+        assert world.clock.now() - began < 2.5, "ten times about 0.1 s, and not the two seconds for which a model that is not known is left alone"
+        assert world.provider.calls["status"] < 1.05 * 640
+
+    run_virtual(main())
+
+
 @pytest.mark.parametrize("kept", [{}, {"acme/paint": 3}, {"acme/paint": {"bins": [[1, 2]]}}, {"another": {"bins": [[1, 2.0, 3.0]]}}])
 def test_what_another_version_learned_harms_no_run(kept: dict[str, object]) -> None:
     async def main() -> None:
