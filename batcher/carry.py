@@ -150,6 +150,7 @@ class Carrier:
             return None
         turn_s = self._polls.turn_s(self._clock.now())
         if turn_s and await self._course.pause(turn_s):
+            self._polls.turn_unused()
             return None
         began = self._clock.now()
         event = await self._look(job)

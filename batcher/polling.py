@@ -94,6 +94,10 @@ class Polls:
         self._turn = turn + 1.0 / self._settings.polls_per_s
         return turn - now
 
+    def turn_unused(self) -> None:
+        """Who waited for a turn was woken before it came, as all who wait are: the turn is free again."""
+        self._turn -= 1.0 / self._settings.polls_per_s if self._settings.polls_per_s else 0.0
+
     def looked(self, job: Job, at: float, event: Event) -> bool:
         """Learn from a poll of `job` that began at the time `at` and brought `event`; `job` is the row as it was before.
 

@@ -13,7 +13,11 @@ WINDOW_S = 60.0
 """The rate is that of about the last minute."""
 
 SECONDS_S = 10.0
+"""A time left that is shorter is told as one figure."""
+
 LEFT_EVERY_S = 1.0
+"""How often the time left is worked out again."""
+
 PACE_MIN_S = 5.0
 """How long rows have to end, from the first on, until their pace is believed."""
 

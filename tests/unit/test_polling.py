@@ -173,6 +173,14 @@ def test_polls_wait_for_their_turn_where_there_are_more_than_the_budget_allows()
     assert [polls.turn_s(NOW + 100), polls.turn_s(NOW + 100.25)] == [0.0, 0.0], "what was not used is not saved up"
 
 
+def test_turns_that_were_not_waited_for_are_free_again() -> None:
+    polls = Polls(RunSettings(polls_per_s=4.0))
+    waits_s = [polls.turn_s(NOW) for _ in range(100)]
+    for _ in filter(None, waits_s):
+        polls.turn_unused()
+    assert polls.turn_s(NOW) == pytest.approx(waits_s[1])
+
+
 def test_without_a_budget_nobody_waits() -> None:
     polls = Polls(RunSettings())
     assert {polls.turn_s(NOW) for _ in range(1000)} == {0.0}
