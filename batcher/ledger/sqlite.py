@@ -134,7 +134,7 @@ class SqliteLedger:
         """See the port."""
         written, other = await self._writer.do(functools.partial(self._record, job, event, now), name=type(event).__name__)
         if not written:
-            raise OutputError("the disk is full: the ledger has only the room left that was kept for what is under way", FULL_REMEDY)
+            raise OutputError("the disk is full, or a quota used up: what room the ledger has left was kept for what is under way", FULL_REMEDY)
         return other
 
     def _record(self, job: Job, event: Event, now: float, connection: sqlite3.Connection) -> tuple[bool, str | None]:

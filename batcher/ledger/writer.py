@@ -12,7 +12,7 @@ from typing import Any, Protocol, TypeVar
 
 from batcher.crashpoints import reach
 from batcher.errors import BatcherError, LedgerError
-from batcher.ledger.faults import KEEP_REMEDY, is_full, ledger_error
+from batcher.ledger.faults import KEEP_REMEDY, ledger_error, may_be_full
 
 T = TypeVar("T")
 AfterCommit = Callable[[sqlite3.Connection], None]
@@ -49,7 +49,8 @@ class Writer(Protocol):
 class _Transactions:
     """A connection. After the first error of the database everything fails: what cannot be written down must not be done.
 
-    Only a disk that is full is given another try, once, where `make_room` finds some: what it says may be the id of something that was paid for.
+    Only a disk that is full, or may be, is given another try, once, where `make_room` finds some: what it says may be the id of something that was
+    paid for.
     """
 
     def __init__(self, connection: sqlite3.Connection, after_commit: AfterCommit, make_room: MakeRoom) -> None:
@@ -76,7 +77,7 @@ class _Transactions:
             undone = self._roll_back()
             if alone and undone and isinstance(error, BatcherError):
                 raise
-            if undone and not alone and is_full(error) and self._make_room():  # what stands alone may have read what cannot be read again
+            if undone and not alone and may_be_full(error) and self._make_room():  # what stands alone may have read what cannot be read again
                 return self.run(works, names=names, alone=alone)
             self.broken = error if isinstance(error, LedgerError) else ledger_error(error, "written")
             raise self.broken from error

@@ -18,10 +18,14 @@ from tests.support.ledgers import NOW, Book
 pytestmark = pytest.mark.fault("B2", "X24")
 
 
-def full() -> sqlite3.OperationalError:
-    error = sqlite3.OperationalError("database or disk is full")
-    error.sqlite_errorcode = sqlite3.SQLITE_FULL
+def failing(words: str, code: int) -> sqlite3.OperationalError:
+    error = sqlite3.OperationalError(words)
+    error.sqlite_errorcode = code
     return error
+
+
+def full() -> sqlite3.OperationalError:
+    return failing("database or disk is full", sqlite3.SQLITE_FULL)
 
 
 class Disk:
@@ -47,7 +51,37 @@ async def test_a_full_disk_is_tried_once_more_where_room_was_kept() -> None:
         await writer.do(Disk(0))
 
 
-@pytest.mark.parametrize("error", [sqlite3.OperationalError("disk I/O error"), OSError("no"), full()])
+@pytest.mark.fault("B11")
+async def test_a_write_that_a_quota_forbids_is_tried_once_more_where_room_was_kept(tmp_path: Path) -> None:
+    """A limit on the size of files stands for the quota: of neither SQLite says that the disk is full."""
+    resource = pytest.importorskip("resource")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    connection = sqlite3.connect(tmp_path / "ledger.db", isolation_level=None)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("CREATE TABLE notes (text)")
+    tries = []
+
+    def make_room() -> bool:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        return True
+
+    def work(connection: sqlite3.Connection) -> None:
+        tries.append(1)
+        connection.execute("INSERT INTO notes VALUES ('the id of something that was paid for')")
+
+    writer = InlineWriter(connection, lambda connection: None, make_room)
+    resource.setrlimit(resource.RLIMIT_FSIZE, ((tmp_path / "ledger.db-wal").stat().st_size, limits[1]))
+    try:
+        await writer.do(work)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert len(tries) == 2
+    assert connection.execute("SELECT count(*) FROM notes").fetchone() == (1,)
+    await writer.aclose()
+
+
+@pytest.mark.fault("B3")
+@pytest.mark.parametrize("error", [failing("disk I/O error", sqlite3.SQLITE_IOERR_FSYNC), OSError("no"), full()])
 async def test_nothing_else_is_tried_again_nor_what_stands_alone(error: Exception) -> None:
     writer = InlineWriter(sqlite3.connect(":memory:", isolation_level=None), lambda connection: None, lambda: True)
     calls = []
