@@ -118,6 +118,20 @@ def test_a_result_that_could_not_be_asked_for_says_nothing(kind: ApiErrorKind) -
     run_virtual(main())
 
 
+@pytest.mark.fault("C11")
+def test_a_status_that_says_failed_is_not_enough_where_the_token_is_rejected() -> None:
+    async def main() -> None:
+        world = World(fault=lambda call, n: ApiError(ApiErrorKind.TOKEN, "revoked", status=401) if call == "result" else None)
+        say(world, lambda n: FAILED)
+        await world.plan(1)
+        engine = world.engine()
+        assert await engine.run() is ExitReason.TOKEN_REJECTED
+        assert engine.trouble == "revoked"
+        assert world.count(State.SUBMITTED) == 1
+
+    run_virtual(main())
+
+
 def test_a_result_may_say_success_where_the_status_said_failed() -> None:
     async def main() -> None:
         world = World(service_s=lambda rng: 0.0)
