@@ -51,11 +51,10 @@ class SqliteLedger:
     def __init__(self, path: Path | None, *, threaded: bool = True) -> None:
         self._sql = statements()
         self._unsynced = None if path is None else path.absolute().parent
-        self._counts = dict.fromkeys(State, 0)
+        self._counts: Mapping[State, int]
         self._reserve = Reserve(path.parent) if path is not None else None
         self._checkpoint_due = False
-        self._is_closed = False
-        self.spent_usd = 0.0
+        self.spent_usd: float
         """What the rows of the batch cost so far, as far as known."""
         self.lost_wal = False
         """Whether the WAL of a killed run is not here, and with it the newest records."""
@@ -208,10 +207,8 @@ class SqliteLedger:
 
     async def aclose(self) -> None:
         """See the port."""
-        with contextlib.suppress(LedgerError):  # it may have failed before: then the lock says that it was closed
-            if not self._is_closed:
-                await self._writer.do(lambda connection: connection.execute(self._sql["forget_fact"], (WAL_NEEDED,)).close())
-        self._is_closed = True
+        with contextlib.suppress(LedgerError):  # it may be closed already, or have failed before: then the lock says that it was closed
+            await self._writer.do(lambda connection: connection.execute(self._sql["forget_fact"], (WAL_NEEDED,)).close())
         await self._writer.aclose()
         if self._reserve is not None:
             self._reserve.let_go()

@@ -23,7 +23,7 @@ WHERE j.state = 'submitting' ORDER BY j.position
 WHERE j.listed AND j.position > :after ORDER BY j.position LIMIT :limit
 
 -- name: where_row
-WHERE j.listed AND s.row_id = :row_id ORDER BY j.position
+WHERE j.listed AND s.row_id = :row_id
 
 -- name: has_stem
 SELECT 1 FROM specs WHERE stem = ? COLLATE NOCASE LIMIT 1
