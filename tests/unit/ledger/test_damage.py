@@ -219,8 +219,9 @@ async def test_a_wal_that_was_left_over_is_read(killed: Path) -> None:
 
 
 @pytest.mark.fault("A14")
-async def test_a_ledger_that_was_copied_without_its_wal_says_so_until_it_was_closed_properly(killed: Path) -> None:
-    killed.with_name("ledger.db-wal").unlink()
+@pytest.mark.parametrize("lose", [lambda path: path.write_bytes(b""), lambda path: path.unlink()])
+async def test_a_ledger_that_was_copied_without_its_wal_says_so_until_it_was_closed_properly(killed: Path, lose: Callable[[Path], object]) -> None:
+    lose(killed.with_name("ledger.db-wal"))
     ledger = SqliteLedger(killed)
     assert ledger.lost_wal
     assert ledger.counts()[State.PLANNED] == ROWS, "the rows look as if they had never been submitted"
@@ -324,6 +325,17 @@ async def test_an_index_that_brings_the_wrong_row_pays_for_nothing(tmp_path: Pat
     await book.ledger.aclose()
     with LedgerReader(tmp_path / "ledger.db") as reader:
         assert reader.counts()[State.SUBMITTED] == 1
+
+
+def test_an_index_that_is_not_of_its_table_is_damage_though_all_tallies_add_up(original: Original, tmp_path: Path) -> None:
+    path = copy_of(original, tmp_path / "copy")
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA writable_schema = ON")
+    connection.execute("UPDATE sqlite_schema SET sql = 'CREATE INDEX jobs_position ON jobs (polls)' WHERE name = 'jobs_position'")
+    connection.commit()
+    connection.close()
+    with pytest.raises(LedgerError, match=r"the ledger is damaged: .*index jobs_position"):
+        SqliteLedger(path, threaded=False)
 
 
 @pytest.mark.parametrize(

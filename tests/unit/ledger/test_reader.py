@@ -84,6 +84,33 @@ async def test_it_sees_what_is_written_beside_it(book: Book) -> None:
         assert reader.counts()[State.DONE] == 1
 
 
+async def test_it_sees_what_is_written_beside_it_also_where_nobody_had_the_ledger_open_when_it_came(book: Book) -> None:
+    assert book.path is not None
+    await book.ledger.aclose()
+    assert not book.path.with_name("ledger.db-wal").exists()
+    with LedgerReader(book.path) as reader:
+        await book.reopen()
+        await book.move("row0", TO_STATE[State.DONE])
+        assert reader.counts()[State.DONE] == 1
+
+
+async def test_it_reads_where_it_cannot_make_what_it_shares_with_writers(book: Book) -> None:
+    """As on a disk that is mounted read-only."""
+    assert book.path is not None
+    await book.ledger.aclose()
+    book.path.with_name("ledger.db-shm").mkdir()
+    with LedgerReader(book.path) as reader:
+        assert reader.counts()[State.PLANNED] == 7
+
+
+async def test_paths_that_cannot_be_read_are_damage(book: Book) -> None:
+    await book.move("row0", TO_STATE[State.DONE])
+    await book.ledger._writer.do(lambda connection: connection.execute("UPDATE jobs SET artifacts = '[{' WHERE state = 'done'").close())
+    assert book.path is not None
+    with LedgerReader(book.path) as reader, pytest.raises(LedgerError, match="damaged"):
+        list(reader.saved_paths())
+
+
 async def test_a_snapshot_holds_still_while_somebody_writes(book: Book) -> None:
     assert book.path is not None
     with LedgerReader(book.path) as reader:
