@@ -22,7 +22,7 @@ PAGE_BYTES = 4096
 
 WAL_HEADER_BYTES = 32
 WAL_FRAME_BYTES = 24
-TABLE_LEAF = 0x0D
+TABLE_LEAF = b"\x0d"
 MAX_BYTES = 4 * 1024**3
 
 SPEC_COLUMNS, JOB_COLUMNS, EVENT_COLUMNS = 12, 26, 5
@@ -96,16 +96,15 @@ def _pages(content: bytes, wal: bytes) -> Iterator[tuple[bytes, Finder]]:
 
 def _page_size(content: bytes) -> int:
     told = int.from_bytes(content[16:18], "big")
-    return told if told in (512, 1024, 2048, 4096, 8192, 16384, 32768) else PAGE_BYTES
+    return told if told >= 512 and told.bit_count() == 1 else PAGE_BYTES
 
 
 def _take(page: bytes, find: Finder, rows: _Rows) -> None:
-    """Note every row of ours that a page holds, if it is the leaf of a table."""
-    start = 100 if page[:15] == b"SQLite format 3" else 0
-    if len(page) < start + 8 or page[start] != TABLE_LEAF:
+    """Note every row of ours that a page holds, if it is the leaf of a table. None of ours is on the first page, which begins otherwise."""
+    if page[:1] != TABLE_LEAF:
         return
-    cells = int.from_bytes(page[start + 3 : start + 5], "big")
-    places = page[start + 8 : start + 8 + 2 * cells]
+    cells = int.from_bytes(page[3:5], "big")
+    places = page[8 : 8 + 2 * cells]
     for n in range(0, len(places), 2):
         place = int.from_bytes(places[n : n + 2], "big")
         try:
@@ -120,7 +119,7 @@ def _note(rowid: int, values: list[Any], rows: _Rows) -> None:
         rows.jobs[rowid] = values
         if isinstance(values[REQUEST_ID], str):
             rows.named.setdefault(rowid, {})[values[REQUEST_ID]] = None
-    elif len(values) == SPEC_COLUMNS and isinstance(values[ROW_ID], str):
+    elif len(values) == SPEC_COLUMNS:
         rows.specs[rowid] = values
     elif len(values) == EVENT_COLUMNS and isinstance(values[1], int) and (match := _IDS.fullmatch(f"{values[3]}{values[4]}".encode())):
         rows.named.setdefault(values[1], {})[match[1].decode()] = None
@@ -144,17 +143,15 @@ def _cell(page: bytes, place: int, find: Finder) -> tuple[int, list[Any]]:
 
 
 def _overflow(number: int, size: int, find: Finder) -> bytes:
-    parts: list[bytes] = []
+    """The rest of a row, `size` bytes of it and what comes after them, or as much as there is; `number` is the first page of it."""
+    found = bytearray()
     seen: set[int] = set()
-    while number and number not in seen:
+    while len(found) < size and number not in seen:
         seen.add(number)
         page = find(number)
         number = int.from_bytes(page[:4], "big")
-        parts.append(page[4 : 4 + size])
-        if not parts[-1]:
-            break
-        size -= len(parts[-1])
-    return b"".join(parts)
+        found += page[4:]
+    return bytes(found)
 
 
 def _record(payload: bytes) -> list[Any]:

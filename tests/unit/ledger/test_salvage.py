@@ -83,14 +83,27 @@ def test_a_record_that_begins_in_the_wal_and_ends_in_the_file(tmp_path: Path, mo
     connection.close()
     copy = tmp_path / "copy" / "ledger.db"
     content = copy.read_bytes()
-    assert content[512] == module.TABLE_LEAF
+    assert content[512:513] == module.TABLE_LEAF
     copy.write_bytes(content[:512] + bytes(512) + content[1024:])
     assert read(copy, monkeypatch) == {1: ["x" * 3000], 2: ["y"]}
 
 
+def test_a_page_that_is_not_of_a_table_is_not_read_as_if_it_were(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "ledger.db"
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE things (one)")
+        connection.execute("INSERT INTO things VALUES ('x')")
+    connection.close()
+    assert read(path, monkeypatch) == {1: ["x"]}
+    (tmp_path / "found.jsonl").unlink()
+    content = path.read_bytes()
+    path.write_bytes(content[:4096] + b"\x0a" + content[4097:])
+    assert read(path, monkeypatch) == {}
+
+
 def test_a_value_that_was_damaged_into_another_kind_keeps_nothing_else_from_being_told(tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
-    spec = {module.ROW_ID: "a", module.MODEL: b"acme"}
+    spec = {module.ROW_ID: b"a", module.MODEL: b"acme"}
     job = {module.STATE: b"submitted", module.REQUEST_ID: "req-1", module.ARTIFACTS: 7, module.COST: "dear"}
     with sqlite3.connect(path) as connection:
         for columns, values in ((module.SPEC_COLUMNS, spec), (module.JOB_COLUMNS, job)):
@@ -99,7 +112,7 @@ def test_a_value_that_was_damaged_into_another_kind_keeps_nothing_else_from_bein
     connection.close()
     assert salvage(path, tmp_path / "found.jsonl").request_ids == 1
     (line,) = lines_of(tmp_path / "found.jsonl")
-    assert (line["row"], line["request_ids"], line["model"], line["state"]) == ("a", ["req-1"], "b'acme'", "b'submitted'")
+    assert (line["row"], line["request_ids"], line["model"], line["state"]) == ("b'a'", ["req-1"], "b'acme'", "b'submitted'")
     assert (line["files"], line["cost_usd"]) == ([], "dear")
 
 
