@@ -56,7 +56,7 @@ class SqliteLedger:
         self._checkpoint_due = False
         self.spent_usd: float
         """What the rows of the batch cost so far, as far as known."""
-        self.lost_wal = False
+        self.lost_wal: bool
         """Whether the WAL of a killed run is not here, and with it the newest records."""
         had_wal = path is None or has_wal(path)
         if path is not None:

@@ -135,8 +135,6 @@ class ThreadWriter:
 
     async def aclose(self) -> None:
         """See `Writer`."""
-        if self._closed:
-            return
         self._closed = True
         self._tasks.put(None)
         await asyncio.to_thread(self._thread.join)
