@@ -7,6 +7,7 @@ import json
 import random
 import shutil
 import sqlite3
+import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ import pytest
 from batcher.errors import InputError, LedgerError, OutputError
 from batcher.events import Accepted, Claimed, Produced, Saved
 from batcher.ledger import LedgerReader, SqliteLedger, salvage
+from batcher.ledger.wal import _is_sound
 from batcher.model import Artifact, Job, State
 from tests.support.engine_world import make_spec
 from tests.support.ledgers import NOW, TO_STATE, Book
@@ -277,6 +279,18 @@ def test_a_frame_that_went_bad_in_the_middle_is_not_taken_for_the_end(killed: Pa
         killed.with_name("ledger.db-shm").unlink(missing_ok=True)
         with pytest.raises(LedgerError, match="WAL is damaged"):
             SqliteLedger(killed)
+
+
+@pytest.mark.parametrize(("magic", "order"), [(0x377F0682, "<"), (0x377F0683, ">")])
+def test_a_wal_may_have_been_written_by_a_machine_of_either_byte_order(magic: int, order: str) -> None:
+    head = struct.pack(">6I", magic, 3_007_000, 4096, 1, 0xFFFF_FFFF, 0xABCD_0123)
+    words = struct.unpack(f"{order}6I", head)
+    one = two = 0
+    for first, second in zip(words[::2], words[1::2], strict=True):
+        one = (one + first + two) % 2**32
+        two = (two + second + one) % 2**32
+    assert _is_sound(head + struct.pack(">2I", one, two))
+    assert not _is_sound(head + struct.pack(">2I", one, two + 1))
 
 
 # ── what SQLite says ──────────────────────────────────────────────────────────────────────────────────────────────────

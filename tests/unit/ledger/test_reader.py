@@ -98,7 +98,7 @@ async def test_it_reads_where_it_cannot_make_what_it_shares_with_writers(book: B
     """As on a disk that is mounted read-only."""
     assert book.path is not None
     await book.ledger.aclose()
-    book.path.with_name("ledger.db-shm").mkdir()
+    book.path.with_name("ledger.db-shm").symlink_to("nowhere/nothing")
     with LedgerReader(book.path) as reader:
         assert reader.counts()[State.PLANNED] == 7
 
@@ -109,6 +109,30 @@ async def test_paths_that_cannot_be_read_are_damage(book: Book) -> None:
     assert book.path is not None
     with LedgerReader(book.path) as reader, pytest.raises(LedgerError, match="damaged"):
         list(reader.saved_paths())
+
+
+@pytest.mark.parametrize(
+    ("sql", "found"),
+    [
+        ("UPDATE tallies SET rows = rows + 1 WHERE state = 'done'", "the tallies do not add up"),
+        ("UPDATE tallies SET cost_usd = cost_usd + 1 WHERE state = 'done'", "the tallies do not add up"),
+        ("UPDATE jobs SET artifacts = NULL WHERE state = 'done'", "row row0: its request or its files are not recorded"),
+        ("UPDATE jobs SET request_id = NULL WHERE state = 'done'", "row row0: its request or its files are not recorded"),
+        ("UPDATE jobs SET request_id = NULL WHERE state = 'produced'", "row row1: its request or its files are not recorded"),
+        ("UPDATE jobs SET request_id = NULL WHERE state = 'submitted'", "row row2: its request or its files are not recorded"),
+        ("UPDATE jobs SET request_id = 'req-2' WHERE state = 'submitted'", "row row2: its request is not the one that it was given"),
+        ("DELETE FROM events WHERE name = 'Accepted' AND seq = 1", "row row0: its request is not the one that it was given"),
+    ],
+)
+async def test_what_cannot_all_be_true_is_told(book: Book, sql: str, found: str) -> None:
+    for n, state in enumerate((State.DONE, State.PRODUCED, State.SUBMITTED, State.SUBMITTING, State.IN_DOUBT)):
+        await book.move(f"row{n}", TO_STATE[state])
+    assert book.path is not None
+    with LedgerReader(book.path) as reader:
+        assert reader.contradictions() == []
+        await book.ledger._writer.do(lambda connection: connection.execute(sql).close())
+        (told,) = reader.contradictions()
+        assert told.startswith(found)
 
 
 async def test_a_snapshot_holds_still_while_somebody_writes(book: Book) -> None:
