@@ -136,10 +136,8 @@ def _cell(page: bytes, place: int, find: Finder) -> tuple[int, list[Any]]:
     if size > most:
         local = least + (size - least) % (usable - 4)
         local = local if local <= most else least
-    payload = page[place : place + local]
-    if size > local:
-        payload += _overflow(int.from_bytes(page[place + local : place + local + 4], "big"), size - local, find)
-    return rowid, _record(payload)
+    beyond = int.from_bytes(page[place + local : place + local + 4], "big")
+    return rowid, _record(page[place : place + local] + _overflow(beyond, size - local, find))
 
 
 def _overflow(number: int, size: int, find: Finder) -> bytes:

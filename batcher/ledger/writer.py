@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import queue
 import sqlite3
 import threading
@@ -157,15 +158,10 @@ class ThreadWriter:
             self._transactions.connection.close()
 
     def _waiting(self, limit: int) -> Iterator[_Task | None]:
-        """What waits in the queue now, as far as the end of all work."""
-        for _ in range(limit):
-            try:
-                task = self._tasks.get_nowait()
-            except queue.Empty:
-                return
-            yield task
-            if task is None:
-                return
+        """What waits in the queue now."""
+        with contextlib.suppress(queue.Empty):
+            for _ in range(limit):
+                yield self._tasks.get_nowait()
 
     def _do_batch(self, tasks: list[_Task]) -> None:
         group: list[_Task] = []

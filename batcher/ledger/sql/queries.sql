@@ -163,7 +163,7 @@ SELECT h.request_id, s.row_id FROM shared AS h JOIN specs AS s USING (seq) WHERE
 -- name: select_same_files
 WITH files AS (
     SELECT DISTINCT j.seq, j.position, json_extract(file.value, '$.sha256') AS sha256
-    FROM jobs AS j, json_each(j.artifacts) AS file WHERE j.listed AND j.state = 'done' AND j.artifacts IS NOT NULL
+    FROM jobs AS j, json_each(j.artifacts) AS file WHERE j.listed AND j.state = 'done'
 ),
 shared AS (SELECT sha256, count(*) AS n FROM files GROUP BY sha256 HAVING n > 1 ORDER BY n DESC, min(position) LIMIT :limit),
 numbered AS (SELECT f.seq, f.sha256, s.n, row_number() OVER (PARTITION BY f.sha256 ORDER BY f.position) AS nth FROM shared AS s JOIN files AS f USING (sha256))
