@@ -661,6 +661,15 @@ async def test_a_request_is_shared_until_every_row_is_held_or_was_given_it_by_a_
 
 
 @pytest.mark.fault("C16")
+@pytest.mark.parametrize("first", [(Contested(NO),), (), (Produced(("u",)),), (Produced(("u",)), Saved((FILE,), 1.0)), (Died(NO),)])
+async def test_a_request_is_shared_whatever_became_of_the_row_that_had_it_first(book: Book, first: tuple[Event, ...]) -> None:
+    await book.plan(make_spec("a"), make_spec("b"))
+    await record(book, "a", Claimed(), Accepted("r1"), *first)
+    assert await record(book, "b", Claimed(), Accepted("r1")) == "a"
+    assert await book.ledger.shared_requests() == {"r1": ["a", "b"]}
+
+
+@pytest.mark.fault("C16")
 async def test_what_a_person_said_of_another_request_settles_nothing(book: Book) -> None:
     await book.plan(make_spec("a"), make_spec("b"))
     await record(book, "a", Claimed(), Accepted("r1"), Contested(NO))

@@ -82,6 +82,7 @@ def test_a_request_that_failed_is_a_row_that_failed(status: RequestPhase, result
         assert job.failure is not None
         assert job.failure.kind is kind
         assert words in job.failure.message
+        assert ("it begins" in job.failure.message) == bool(result.excerpt)
         assert "retry" in job.failure.remedy
         assert job.cost_usd == result.cost_usd
         assert job.request_id == "req-000001"

@@ -103,9 +103,10 @@ async def test_it_reads_where_it_cannot_make_what_it_shares_with_writers(book: B
         assert reader.counts()[State.PLANNED] == 7
 
 
-async def test_paths_that_cannot_be_read_are_damage(book: Book) -> None:
+@pytest.mark.parametrize("text", ["[{", "[{}]", "[1]"])
+async def test_paths_that_cannot_be_read_are_damage(book: Book, text: str) -> None:
     await book.move("row0", TO_STATE[State.DONE])
-    await book.ledger._writer.do(lambda connection: connection.execute("UPDATE jobs SET artifacts = '[{' WHERE state = 'done'").close())
+    await book.ledger._writer.do(lambda connection: connection.execute("UPDATE jobs SET artifacts = ? WHERE state = 'done'", (text,)).close())
     assert book.path is not None
     with LedgerReader(book.path) as reader, pytest.raises(LedgerError, match="damaged"):
         list(reader.saved_paths())
