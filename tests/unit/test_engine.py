@@ -217,7 +217,9 @@ def test_whole_batch_conditions_stop_claiming_and_fail_no_row(kind: ApiErrorKind
         world = World(settings=RunSettings(concurrency=8, posts_in_flight=2), slots=1)
         world.provider.fault = lambda call, n: ApiError(kind, "no", status=401) if call == "submit" and n > 10 else None
         await world.plan(50)
-        assert await world.engine().run() is reason
+        engine = world.engine()
+        assert await engine.run() is reason
+        assert engine.trouble == "no"
         assert world.count(State.FAILED) == 0
         assert world.count(State.DONE) == 10
         assert world.provider.calls["submit"] <= 12
