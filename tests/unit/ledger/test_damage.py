@@ -272,7 +272,9 @@ async def test_a_wal_of_which_only_the_length_came_to_the_disk_is_no_damage(kill
 def test_a_frame_that_went_bad_in_the_middle_is_not_taken_for_the_end(killed: Path) -> None:
     wal = killed.with_name("ledger.db-wal")
     whole = bytearray(wal.read_bytes())
-    for at in (20, 32 + 24 + 100, len(whole) // 2):
+    frames = range(32, len(whole), 24 + 4096)
+    *_, last_but_one, _ = [at for at in frames if any(whole[at + 4 : at + 8])]  # the frames that end a transaction
+    for at in (20, 32 + 24 + 100, len(whole) // 2, last_but_one + 24 + 100):
         damaged = bytearray(whole)
         damaged[at] ^= 1
         wal.write_bytes(damaged)
@@ -306,7 +308,9 @@ def test_a_wal_may_have_been_written_by_a_machine_of_either_byte_order(magic: in
         (sqlite3.SQLITE_CANTOPEN, "its folder may not be written", "permission"),
         (sqlite3.SQLITE_READONLY, "may only be read", "mount the disk for writing"),
         (sqlite3.SQLITE_IOERR_FSYNC, "the disk reports a fault", "Check the disk"),
+        (sqlite3.SQLITE_PERM, "you may not write it", "permission"),
         (sqlite3.SQLITE_BUSY, "another program holds it", "Close"),
+        (sqlite3.SQLITE_LOCKED, "another program holds it", "Close"),
         (sqlite3.SQLITE_MISUSE, "as SQLite says it", "keep the ledger"),
     ],
 )
