@@ -180,14 +180,11 @@ def _record(payload: bytes) -> list[Any]:
 
 def _varint(data: bytes, place: int) -> tuple[int, int]:
     value = 0
-    for n in range(9):
-        byte = data[place + n]
-        if n == 8:
-            return value << 8 | byte, place + 9
+    for end, byte in enumerate(data[place : place + 8], start=place + 1):
         value = value << 7 | byte & 0x7F
         if byte < 0x80:
-            return value, place + n + 1
-    raise ValueError("endless")
+            return value, end
+    return value << 8 | data[place + 8], place + 9
 
 
 def _write(rows: _Rows, loose: set[str], target: Path) -> Salvaged:

@@ -184,6 +184,15 @@ async def test_a_cell_that_leads_nowhere_costs_only_its_own_row(tmp_path: Path) 
             assert sum(line["row"] is None for line in lines_of(tmp_path / "found.jsonl")) == 1
 
 
+@pytest.mark.parametrize("page_bytes", [0, 1, 256, 4097, 0xFFFF])
+async def test_a_header_that_tells_a_size_that_no_page_has_is_not_believed(tmp_path: Path, page_bytes: int) -> None:
+    path = await make(tmp_path)
+    content = path.read_bytes()
+    path.write_bytes(content[:16] + page_bytes.to_bytes(2, "big") + content[18:])
+    assert salvage(path, tmp_path / "found.jsonl").request_ids == 3
+    assert [line["row"] for line in lines_of(tmp_path / "found.jsonl")] == ["a", "b", "c", "d"]
+
+
 def test_a_file_that_is_far_too_large_is_not_read_into_memory(tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
     with path.open("wb") as file:
