@@ -101,7 +101,7 @@ class SqliteLedger:
 
     async def claimable(self, lane: Lane, mode: Mode, limit: int, now: float, exclude: Collection[int]) -> list[Job]:
         """See the port."""
-        if mode is Mode.STOP or limit <= 0:
+        if mode is Mode.STOP:
             return []
         bounds = {"limit": limit + len(exclude), "now": now}
         if lane is Lane.DOWNLOAD:

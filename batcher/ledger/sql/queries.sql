@@ -150,7 +150,7 @@ SELECT s.row_id FROM jobs AS j JOIN specs AS s USING (seq) WHERE j.request_id = 
 
 -- name: select_shared_requests
 WITH holders AS (
-    SELECT seq, request_id, state FROM jobs WHERE request_id IS NOT NULL AND state IN ('in_doubt', 'submitted', 'produced', 'done', 'failed')
+    SELECT seq, request_id, state FROM jobs WHERE state IN ('in_doubt', 'submitted', 'produced', 'done', 'failed')
 ),
 shared AS MATERIALIZED (SELECT * FROM holders WHERE request_id IN (SELECT request_id FROM holders GROUP BY request_id HAVING count(*) > 1)),
 unsettled AS (
