@@ -245,6 +245,14 @@ async def test_a_row_that_was_paid_for_and_dropped_comes_back_with_its_history(b
     await book.tallies_match_the_rows()
 
 
+async def test_a_dropped_row_comes_back_to_the_place_that_it_had(book: Book) -> None:
+    await book.plan(make_spec("a"))
+    await book.move("a", TO_STATE[State.DONE])
+    await book.plan(make_spec("b"))
+    assert (await book.plan(make_spec("a"))).reused == 1
+    assert [job.row_id for job in await book.rows()] == ["a"]
+
+
 async def test_a_dropped_row_comes_back_changed(book: Book) -> None:
     await book.plan(make_spec("a"), make_spec("b"))
     await book.move("a", TO_STATE[State.DONE])

@@ -4,6 +4,7 @@ import sqlite3
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import pytest
 
@@ -254,6 +255,13 @@ async def test_a_path_with_signs_that_mean_something_in_an_address(tmp_path: Pat
     await ledger.aclose()
     with LedgerReader(folder / "ledger.db") as reader:
         assert reader.counts()[State.PLANNED] == 1
+
+
+async def test_a_ledger_that_cannot_even_be_opened_cannot_be_read(book: Book, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert book.path is not None
+    monkeypatch.setattr(sqlite3, "connect", MagicMock(side_effect=sqlite3.OperationalError("unable to open database file")))
+    with pytest.raises(LedgerError, match=r"ledger\.db: the ledger cannot be read: unable to open"):
+        LedgerReader(book.path)
 
 
 async def test_a_reader_that_was_closed_says_so(book: Book) -> None:

@@ -115,11 +115,16 @@ def test_a_file_that_is_no_ledger_is_let_go_of(tmp_path: Path, monkeypatch: pyte
     path = tmp_path / "ledger.db"
     SqliteLedger(path, threaded=False)._writer._transactions.connection.close()  # type: ignore[attr-defined]
     closed.reset_mock()
-    for sql in ("UPDATE tallies SET rows = 7", "DROP TABLE tallies", "PRAGMA application_id = 1"):
+    words = {
+        "UPDATE tallies SET rows = 7": "its tallies say",
+        "DROP TABLE tallies": "the ledger cannot be opened: no such table",
+        "PRAGMA application_id = 1": "some other program",
+    }
+    for sql, said in words.items():
         connection = connect(path, isolation_level=None)
         connection.execute(sql)
         connection.close()
-        with pytest.raises(LedgerError):
+        with pytest.raises(LedgerError, match=said):
             SqliteLedger(path)
         closed.assert_called_once()
         closed.reset_mock()
