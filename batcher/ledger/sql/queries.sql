@@ -26,7 +26,7 @@ WHERE j.listed AND j.position > :after ORDER BY j.position LIMIT :limit
 WHERE j.listed AND s.row_id = :row_id
 
 -- name: has_stem
-SELECT 1 FROM specs WHERE stem = ? COLLATE NOCASE LIMIT 1
+SELECT 1 FROM specs WHERE stem = ? COLLATE NOCASE
 
 -- name: next_due
 SELECT min(not_before) FROM jobs WHERE state = :state AND listed AND not_before > 0 AND not_before > :now
@@ -143,10 +143,10 @@ SELECT value FROM meta WHERE key = ?
 DELETE FROM meta WHERE key = ?
 
 -- name: select_row_of_request
-SELECT s.row_id FROM jobs AS j JOIN specs AS s USING (seq) WHERE j.request_id = ? AND j.state <> 'in_doubt' LIMIT 1
+SELECT s.row_id FROM jobs AS j JOIN specs AS s USING (seq) WHERE j.request_id = ? AND j.state <> 'in_doubt'
 
 -- name: select_other_of_request
-SELECT s.row_id FROM jobs AS j JOIN specs AS s USING (seq) WHERE j.request_id = ? AND j.seq <> ? LIMIT 1
+SELECT s.row_id FROM jobs AS j JOIN specs AS s USING (seq) WHERE j.request_id = ? AND j.seq <> ?
 
 -- name: select_shared_requests
 WITH holders AS (
