@@ -55,6 +55,17 @@ def test_a_dead_owner_is_taken_over_without_asking(tmp_path: Path, other: subpro
         Owner(tmp_path)
 
 
+def test_the_lock_is_the_owners_alone_and_is_never_somebody_elses_file(tmp_path: Path) -> None:
+    with Owner(tmp_path):
+        assert (tmp_path / "owner.lock").stat().st_mode & 0o777 == 0o600
+    (tmp_path / "owner.lock").unlink()
+    (tmp_path / "precious").write_bytes(b"x")
+    (tmp_path / "owner.lock").symlink_to("precious")
+    with pytest.raises(OutputError, match=r"owner\.lock: cannot be written"):
+        Owner(tmp_path)
+    assert (tmp_path / "precious").read_bytes() == b"x"
+
+
 def test_the_next_owner_hears_whether_the_last_closed_the_ledger(tmp_path: Path) -> None:
     with Owner(tmp_path) as owner:
         assert not owner.found_closed

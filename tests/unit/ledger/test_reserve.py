@@ -99,7 +99,7 @@ async def test_room_is_kept_while_a_run_lasts_and_given_back(tmp_path: Path) -> 
     book = Book(tmp_path / "ledger.db")
     assert not (tmp_path / Reserve.FILE).exists()
     await book.ledger.begin_run(NOW, 1, "here")
-    assert (tmp_path / Reserve.FILE).stat().st_size == RESERVE_BYTES
+    assert (tmp_path / "ledger.reserve").stat().st_size == RESERVE_BYTES == 1_048_576
     await book.ledger.aclose()
     assert not (tmp_path / Reserve.FILE).exists()
 
@@ -109,10 +109,10 @@ def test_the_room_is_given_away_once_and_only_where_there_is_any(tmp_path: Path)
     assert not reserve.use(), "none was taken"
     assert not reserve.is_used
     reserve.hold()
-    inode = (tmp_path / Reserve.FILE).stat().st_ino
+    inode, content = (tmp_path / Reserve.FILE).stat().st_ino, (tmp_path / Reserve.FILE).read_bytes()
     assert (tmp_path / Reserve.FILE).stat().st_mode & 0o777 == 0o600
     reserve.hold()
-    assert (tmp_path / Reserve.FILE).stat().st_ino == inode
+    assert ((tmp_path / Reserve.FILE).stat().st_ino, (tmp_path / Reserve.FILE).read_bytes()) == (inode, content), "what is held is not taken anew"
     assert reserve.use()
     assert reserve.is_used
     assert not (tmp_path / Reserve.FILE).exists()
