@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
+import threading
 from pathlib import Path
 from unittest.mock import MagicMock
 
@@ -64,6 +66,13 @@ async def test_a_ledger_that_is_opened_knows_at_once_what_is_in_it(tmp_path: Pat
     assert (book.ledger.counts()[State.DONE], book.ledger.counts()[State.PLANNED]) == (1, 1)
     assert book.ledger.spent_usd == pytest.approx(0.08)
     await book.ledger.aclose()
+
+
+async def test_the_event_loop_goes_on_while_the_ledger_writes(tmp_path: Path) -> None:
+    ledger, went_on = SqliteLedger(tmp_path / "ledger.db"), threading.Event()
+    asyncio.get_running_loop().call_soon(went_on.set)
+    assert await ledger._writer.do(lambda connection: went_on.wait(1.0))
+    await ledger.aclose()
 
 
 async def test_runs_are_numbered_and_kept_with_how_they_ended(tmp_path: Path) -> None:
