@@ -259,9 +259,10 @@ async def test_a_path_with_signs_that_mean_something_in_an_address(tmp_path: Pat
 
 async def test_a_ledger_that_cannot_even_be_opened_cannot_be_read(book: Book, monkeypatch: pytest.MonkeyPatch) -> None:
     assert book.path is not None
-    monkeypatch.setattr(sqlite3, "connect", MagicMock(side_effect=sqlite3.OperationalError("unable to open database file")))
-    with pytest.raises(LedgerError, match=r"ledger\.db: the ledger cannot be read: unable to open"):
-        LedgerReader(book.path)
+    with monkeypatch.context() as broken:
+        broken.setattr(sqlite3, "connect", MagicMock(side_effect=sqlite3.OperationalError("unable to open database file")))
+        with pytest.raises(LedgerError, match=r"ledger\.db: the ledger cannot be read: unable to open"):
+            LedgerReader(book.path)
 
 
 async def test_a_reader_that_was_closed_says_so(book: Book) -> None:
