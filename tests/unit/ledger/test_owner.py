@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import socket
@@ -7,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import pytest
 
@@ -64,6 +66,14 @@ def test_the_lock_is_the_owners_alone_and_is_never_somebody_elses_file(tmp_path:
     with pytest.raises(OutputError, match=r"owner\.lock: cannot be written"):
         Owner(tmp_path)
     assert (tmp_path / "precious").read_bytes() == b"x"
+
+
+def test_a_disk_that_takes_nothing_keeps_nobody_from_owning_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as full:
+        full.setattr(os, "write", MagicMock(side_effect=OSError(errno.ENOSPC, "full")))
+        owner = Owner(tmp_path)
+    with owner, pytest.raises(OutputError, match="another process holds it"):
+        Owner(tmp_path)
 
 
 def test_the_next_owner_hears_whether_the_last_closed_the_ledger(tmp_path: Path) -> None:

@@ -32,6 +32,10 @@ def test_a_copy_is_told_from_the_same_file_under_another_name(then: dict[str, An
     assert is_another(then, HERE, on_network=on_network) is another
 
 
+def test_a_machine_that_does_not_tell_which_it_is_may_be_the_same() -> None:
+    assert not is_another(HERE, {**HERE, "machine": None, "host": "container"}, on_network=False)
+
+
 def test_a_file_that_is_renamed_stays_where_it_is_and_a_copy_does_not(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "ledger.db").write_bytes(b"x")

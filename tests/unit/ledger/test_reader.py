@@ -267,7 +267,7 @@ async def test_a_ledger_that_cannot_even_be_opened_cannot_be_read(book: Book, mo
 
 async def test_a_reader_that_was_closed_says_so(book: Book) -> None:
     assert book.path is not None
-    reader = LedgerReader(book.path)
-    reader.close()
+    with LedgerReader(book.path) as reader:
+        assert reader.counts()
     with pytest.raises(LedgerError, match="cannot be read: "):
         reader.counts()

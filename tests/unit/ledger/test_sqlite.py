@@ -83,6 +83,7 @@ async def test_runs_are_numbered_and_kept_with_how_they_ended(tmp_path: Path) ->
         runs = [(run.started_at, run.ended_at, run.exit_reason, run.pid, run.host) for run in reader.runs()]
     assert runs == [(NOW, NOW + 9, "interrupted", 7, "host0"), (NOW + 1, None, None, 8, "host1")]
     await book.ledger.aclose()
+    assert await SqliteLedger(None, threaded=False).begin_run(NOW, 7, "in memory") == 1
 
 
 @pytest.mark.fault("A14")
