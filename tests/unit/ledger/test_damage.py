@@ -264,6 +264,10 @@ async def test_a_wal_of_which_only_the_length_came_to_the_disk_is_no_damage(kill
     wal.write_bytes(bytes(32) + whole[32:])
     with pytest.raises(LedgerError, match="header of its WAL is damaged"):
         SqliteLedger(killed, threaded=False)
+    for length in (3, 20, 31):
+        wal.write_bytes(whole[:length])
+        with pytest.raises(LedgerError, match="header of its WAL is damaged"):
+            SqliteLedger(killed, threaded=False)
     wal.write_bytes(bytes(len(whole)))
     killed.with_name("ledger.db-shm").unlink(missing_ok=True)
     await SqliteLedger(killed, threaded=False).aclose()

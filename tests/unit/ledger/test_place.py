@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import shutil
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,8 @@ def test_a_file_that_is_renamed_stays_where_it_is_and_a_copy_does_not(tmp_path: 
     (tmp_path / "a" / "ledger.db").write_bytes(b"x")
     (tmp_path / "machine").write_text("m1\n")
     before = place_of(tmp_path / "a" / "ledger.db", tmp_path / "machine")
-    assert before["machine"] == "m1"
+    inodes = [path.stat().st_ino for path in (tmp_path / "a" / "ledger.db", tmp_path / "a")]
+    assert before == {"host": socket.gethostname(), "machine": "m1", "path": str((tmp_path / "a").resolve()), "inodes": inodes}
     assert place_of(tmp_path / "a" / "ledger.db", tmp_path / "missing")["machine"] is None
     (tmp_path / "a").rename(tmp_path / "b")
     assert not is_another(before, place_of(tmp_path / "b" / "ledger.db", tmp_path / "machine"), on_network=False)

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import errno
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import pytest
 
@@ -126,6 +128,13 @@ def test_room_that_an_earlier_run_left_in_part_is_taken_as_a_whole(tmp_path: Pat
     (tmp_path / Reserve.FILE).write_bytes(b"x" * 10)
     Reserve(tmp_path).hold()
     assert (tmp_path / Reserve.FILE).stat().st_size == RESERVE_BYTES
+
+
+def test_room_that_there_is_only_a_part_of_is_not_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("batcher.ledger.reserve.os.urandom", MagicMock(side_effect=OSError(errno.ENOSPC, "no room")))
+    with pytest.raises(OutputError, match="cannot be put by for the ledger: no room"):
+        Reserve(tmp_path).hold()
+    assert not (tmp_path / Reserve.FILE).exists()
 
 
 async def test_on_a_full_disk_no_submit_is_begun_and_what_was_answered_is_still_recorded(tmp_path: Path) -> None:
