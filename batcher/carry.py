@@ -181,9 +181,7 @@ class Carrier:
             if failure.kind is ApiErrorKind.NOT_READY:
                 return Running(None)
             error = await self._of_row_or_token(failure)
-            self._note(error)
-            if error.kind is ApiErrorKind.TOKEN:
-                self._course.change(ExitReason.TOKEN_REJECTED, remote=Mode.STOP)
+            self._note(error, rejected=Mode.STOP)
             return judge_poll(error, job)
 
     async def _read_result(self, job: Job, request_id: str, phase: RequestPhase) -> Event:
@@ -231,9 +229,7 @@ class Carrier:
             return Cancelled() if await self._provider.cancel(job.request_id or "") else NotCancellable()
         except ApiError as failure:
             error = await self._of_row_or_token(failure)
-            self._note(error)
-            if error.kind is ApiErrorKind.TOKEN:
-                self._course.change(ExitReason.TOKEN_REJECTED, remote=Mode.STOP, trouble=error.message)
+            self._note(error, rejected=Mode.STOP)
             return NotCancellable(certain=error.kind not in TROUBLE | {ApiErrorKind.TOKEN, ApiErrorKind.THROTTLED})
 
     async def _fetch(self, job: Job) -> Event | None:
@@ -258,10 +254,10 @@ class Carrier:
         numbered = f"{stem}-{number}"
         return f"{numbered}-{job.spec.fingerprint[:8]}" if await self._has_stem(numbered) else numbered
 
-    def _note(self, error: ApiError) -> None:
-        """Let the batch hear of what concerns all of it."""
+    def _note(self, error: ApiError, *, rejected: Mode = Mode.COLLECT) -> None:
+        """Let the batch hear of what concerns all of it. `rejected` is what is still worth trying with a token that this call was rejected for."""
         if error.kind is ApiErrorKind.TOKEN:
-            self._course.change(ExitReason.TOKEN_REJECTED, remote=Mode.COLLECT, trouble=error.message)
+            self._course.change(ExitReason.TOKEN_REJECTED, remote=rejected, trouble=error.message)
         elif error.kind is ApiErrorKind.BALANCE:
             self._course.change(ExitReason.NO_BALANCE, remote=Mode.COLLECT, trouble=error.message)
         elif error.kind not in TROUBLE:

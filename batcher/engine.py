@@ -145,14 +145,14 @@ class Engine:
             self._notice(f"Stopping: nothing more is submitted, what is queued is taken back, {grace}. Once more to leave at once.")
             self.course.change(reason, remote=Mode.DRAIN)
             self._wake.set()
-            loop.call_later(self._settings.grace_s, self._let_go)
+            loop.call_later(self._settings.grace_s, self._let_go, reason)
         else:
-            self._let_go()
+            self._let_go(reason)
             loop.call_later(ABORT_S, self._abandon_posts)
 
-    def _let_go(self) -> None:
+    def _let_go(self, reason: ExitReason) -> None:
         """Leave every row where it is. A POST that is in flight is waited for: its answer is worth money."""
-        self.course.change(ExitReason.INTERRUPTED, remote=Mode.STOP, download=Mode.STOP)
+        self.course.change(reason, remote=Mode.STOP, download=Mode.STOP)
         for task in self._carries - self._posting:
             task.cancel()
         self._wake.set()

@@ -307,8 +307,9 @@ def _adopt(job: Job, event: Adopt, now: float, jitter: float, settings: RunSetti
 
 
 def _abandon(job: Job, event: Abandon, now: float, jitter: float, settings: RunSettings) -> Job:
+    """What the row had is given up with it: a file that came back would have no request that made it."""
     failure = Failure(FailureKind.ABANDONED, "given up while it was in doubt; it may have been charged")
-    return _fail(replace(job, request_id=None), failure, now)
+    return _fail(replace(job, request_id=None, artifacts=()), failure, now)
 
 
 Move = Callable[[Job, Any, float, float, RunSettings], Job]

@@ -47,9 +47,9 @@ def ledger_error(error: BaseException, what: str, path: Path | None = None) -> L
     return LedgerError(f"{place}the ledger cannot be {what}: {f'{words} ({error})' if words else error}", remedy)
 
 
-def is_full(error: BaseException) -> bool:
-    """Whether the disk has no room left."""
-    return _primary_code(error) == sqlite3.SQLITE_FULL
+def may_be_full(error: BaseException) -> bool:
+    """Whether the disk has no room left, or a quota on it may be used up: of that SQLite says no more than that a write failed."""
+    return getattr(error, "sqlite_errorcode", None) in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE)
 
 
 def _primary_code(error: BaseException) -> int:

@@ -42,6 +42,6 @@ def is_another(then: Mapping[str, Any], now: Mapping[str, Any], *, on_network: b
 
 def _machine(path: Path) -> str | None:
     try:
-        return path.read_text("ascii").strip() or None
+        return path.read_text("ascii").strip()
     except (OSError, ValueError):
         return None

@@ -16,20 +16,18 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from batcher.errors import InputError, LedgerError, OutputError
-from batcher.model import State
 
 PAGE_BYTES = 4096
 """The size of a page where the header does not tell: SQLite's own default, which is never changed here."""
 
 WAL_HEADER_BYTES = 32
 WAL_FRAME_BYTES = 24
-TABLE_LEAF = 0x0D
+TABLE_LEAF = b"\x0d"
 MAX_BYTES = 4 * 1024**3
 
 SPEC_COLUMNS, JOB_COLUMNS, EVENT_COLUMNS = 12, 26, 5
 ROW_ID, MODEL, STEM, SOURCE = 2, 5, 7, 11
 STATE, REQUEST_ID, ARTIFACTS, COST = 3, 7, 17, 18
-_STATES = frozenset(State)
 _IDS = re.compile(rb'(?:Accepted|Adopt)\{"request_id":"([A-Za-z0-9_-]{1,128})"\}')
 
 
@@ -86,8 +84,8 @@ def _pages(content: bytes, wal: bytes) -> Iterator[tuple[bytes, Finder]]:
     def of_file(number: int) -> bytes:
         return content[(number - 1) * size : number * size]
 
-    for number in range(1, len(content) // size + 1):
-        yield of_file(number), of_file
+    for start in range(0, len(content), size):
+        yield content[start : start + size], of_file
     frames: dict[int, bytes] = {}
     for start in range(WAL_HEADER_BYTES, len(wal) - WAL_FRAME_BYTES - size + 1, WAL_FRAME_BYTES + size):
         number = int.from_bytes(wal[start : start + 4], "big")
@@ -98,17 +96,17 @@ def _pages(content: bytes, wal: bytes) -> Iterator[tuple[bytes, Finder]]:
 
 def _page_size(content: bytes) -> int:
     told = int.from_bytes(content[16:18], "big")
-    return told if told in (512, 1024, 2048, 4096, 8192, 16384, 32768) else PAGE_BYTES
+    return told if told >= 512 and told.bit_count() == 1 else PAGE_BYTES
 
 
 def _take(page: bytes, find: Finder, rows: _Rows) -> None:
-    """Note every row of ours that a page holds, if it is the leaf of a table."""
-    start = 100 if page[:15] == b"SQLite format 3" else 0
-    if len(page) < start + 8 or page[start] != TABLE_LEAF:
+    """Note every row of ours that a page holds, if it is the leaf of a table. None of ours is on the first page, which begins otherwise."""
+    if page[:1] != TABLE_LEAF:
         return
-    cells = int.from_bytes(page[start + 3 : start + 5], "big")
-    for n in range(min(cells, (len(page) - start - 8) // 2)):
-        place = int.from_bytes(page[start + 8 + 2 * n : start + 10 + 2 * n], "big")
+    cells = int.from_bytes(page[3:5], "big")
+    places = page[8 : 8 + 2 * cells]
+    for n in range(0, len(places), 2):
+        place = int.from_bytes(places[n : n + 2], "big")
         try:
             rowid, values = _cell(page, place, find)
         except (IndexError, ValueError, OverflowError):
@@ -117,11 +115,11 @@ def _take(page: bytes, find: Finder, rows: _Rows) -> None:
 
 
 def _note(rowid: int, values: list[Any], rows: _Rows) -> None:
-    if len(values) == JOB_COLUMNS and values[STATE] in _STATES:
+    if len(values) == JOB_COLUMNS:
         rows.jobs[rowid] = values
         if isinstance(values[REQUEST_ID], str):
             rows.named.setdefault(rowid, {})[values[REQUEST_ID]] = None
-    elif len(values) == SPEC_COLUMNS and isinstance(values[ROW_ID], str):
+    elif len(values) == SPEC_COLUMNS:
         rows.specs[rowid] = values
     elif len(values) == EVENT_COLUMNS and isinstance(values[1], int) and (match := _IDS.fullmatch(f"{values[3]}{values[4]}".encode())):
         rows.named.setdefault(values[1], {})[match[1].decode()] = None
@@ -138,26 +136,20 @@ def _cell(page: bytes, place: int, find: Finder) -> tuple[int, list[Any]]:
     if size > most:
         local = least + (size - least) % (usable - 4)
         local = local if local <= most else least
-    payload = page[place : place + local]
-    if size > local:
-        payload += _overflow(int.from_bytes(page[place + local : place + local + 4], "big"), size - local, find)
-    if len(payload) != size:
-        raise ValueError("cut off")
-    return rowid, _record(payload)
+    beyond = int.from_bytes(page[place + local : place + local + 4], "big")
+    return rowid, _record(page[place : place + local] + _overflow(beyond, size - local, find))
 
 
 def _overflow(number: int, size: int, find: Finder) -> bytes:
-    parts: list[bytes] = []
+    """The rest of a row, `size` bytes of it and what comes after them, or as much as there is; `number` is the first page of it."""
+    found = bytearray()
     seen: set[int] = set()
-    while size > 0 and number and number not in seen:
+    while len(found) < size and number not in seen:
         seen.add(number)
         page = find(number)
         number = int.from_bytes(page[:4], "big")
-        parts.append(page[4 : 4 + size])
-        if not parts[-1]:
-            break
-        size -= len(parts[-1])
-    return b"".join(parts)
+        found += page[4:]
+    return bytes(found)
 
 
 def _record(payload: bytes) -> list[Any]:
@@ -170,30 +162,29 @@ def _record(payload: bytes) -> list[Any]:
     for kind in kinds:
         length = (0, 1, 2, 3, 4, 6, 8, 8, 0, 0)[kind] if kind < 10 else (kind - 12) // 2
         data = payload[place : place + length]
-        if kind in (10, 11) or len(data) != length:
+        if len(data) != length:  # as of the kinds 10 and 11, which there are not
             raise ValueError("no such value")
         place += length
-        if kind >= 12:
-            values.append(data.decode("utf-8", "replace") if kind % 2 else data)
-        elif kind == 0:
+        if kind == 0:
             values.append(None)
-        elif kind in (8, 9):
+        elif kind < 7:
+            values.append(int.from_bytes(data, "big", signed=True))
+        elif kind == 7:
+            values.append(struct.unpack(">d", data)[0])
+        elif kind < 10:
             values.append(kind - 8)
         else:
-            values.append(int.from_bytes(data, "big", signed=True) if kind != 7 else struct.unpack(">d", data)[0])
+            values.append(data.decode("utf-8", "replace") if kind % 2 else data)
     return values
 
 
 def _varint(data: bytes, place: int) -> tuple[int, int]:
     value = 0
-    for n in range(9):
-        byte = data[place + n]
-        if n == 8:
-            return value << 8 | byte, place + 9
+    for end, byte in enumerate(data[place : place + 8], start=place + 1):
         value = value << 7 | byte & 0x7F
         if byte < 0x80:
-            return value, place + n + 1
-    raise ValueError("endless")
+            return value, end
+    return value << 8 | data[place + 8], place + 9
 
 
 def _write(rows: _Rows, loose: set[str], target: Path) -> Salvaged:
@@ -203,7 +194,7 @@ def _write(rows: _Rows, loose: set[str], target: Path) -> Salvaged:
         with target.open("x", encoding="utf-8", newline="\n") as file:
             target.chmod(0o600)
             for seq in known:
-                file.write(json.dumps(_line(seq, rows), ensure_ascii=True) + "\n")
+                file.write(json.dumps(_line(seq, rows), default=repr) + "\n")  # bytes, where a text was damaged into them
             for request in homeless:
                 file.write(json.dumps({"row": None, "request_ids": [request]}) + "\n")
     except OSError as error:

@@ -51,13 +51,12 @@ class SqliteLedger:
     def __init__(self, path: Path | None, *, threaded: bool = True) -> None:
         self._sql = statements()
         self._unsynced = None if path is None else path.absolute().parent
-        self._counts = dict.fromkeys(State, 0)
+        self._counts: Mapping[State, int]
         self._reserve = Reserve(path.parent) if path is not None else None
         self._checkpoint_due = False
-        self._is_closed = False
-        self.spent_usd = 0.0
+        self.spent_usd: float
         """What the rows of the batch cost so far, as far as known."""
-        self.lost_wal = False
+        self.lost_wal: bool
         """Whether the WAL of a killed run is not here, and with it the newest records."""
         had_wal = path is None or has_wal(path)
         if path is not None:
@@ -102,7 +101,7 @@ class SqliteLedger:
 
     async def claimable(self, lane: Lane, mode: Mode, limit: int, now: float, exclude: Collection[int]) -> list[Job]:
         """See the port."""
-        if mode is Mode.STOP or limit <= 0:
+        if mode is Mode.STOP:
             return []
         bounds = {"limit": limit + len(exclude), "now": now}
         if lane is Lane.DOWNLOAD:
@@ -134,7 +133,7 @@ class SqliteLedger:
         """See the port."""
         written, other = await self._writer.do(functools.partial(self._record, job, event, now), name=type(event).__name__)
         if not written:
-            raise OutputError("the disk is full: the ledger has only the room left that was kept for what is under way", FULL_REMEDY)
+            raise OutputError("the disk is full, or a quota used up: what room the ledger has left was kept for what is under way", FULL_REMEDY)
         return other
 
     def _record(self, job: Job, event: Event, now: float, connection: sqlite3.Connection) -> tuple[bool, str | None]:
@@ -216,10 +215,8 @@ class SqliteLedger:
 
     async def aclose(self) -> None:
         """See the port."""
-        with contextlib.suppress(LedgerError):  # it may have failed before: then the lock says that it was closed
-            if not self._is_closed:
-                await self._writer.do(lambda connection: connection.execute(self._sql["forget_fact"], (WAL_NEEDED,)).close())
-        self._is_closed = True
+        with contextlib.suppress(LedgerError):  # it may be closed already, or have failed before: then the lock says that it was closed
+            await self._writer.do(lambda connection: connection.execute(self._sql["forget_fact"], (WAL_NEEDED,)).close())
         await self._writer.aclose()
         if self._reserve is not None:
             self._reserve.let_go()

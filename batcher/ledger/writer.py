@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import queue
 import sqlite3
 import threading
@@ -12,7 +13,7 @@ from typing import Any, Protocol, TypeVar
 
 from batcher.crashpoints import reach
 from batcher.errors import BatcherError, LedgerError
-from batcher.ledger.faults import KEEP_REMEDY, is_full, ledger_error
+from batcher.ledger.faults import KEEP_REMEDY, ledger_error, may_be_full
 
 T = TypeVar("T")
 AfterCommit = Callable[[sqlite3.Connection], None]
@@ -49,7 +50,8 @@ class Writer(Protocol):
 class _Transactions:
     """A connection. After the first error of the database everything fails: what cannot be written down must not be done.
 
-    Only a disk that is full is given another try, once, where `make_room` finds some: what it says may be the id of something that was paid for.
+    Only a disk that is full, or may be, is given another try, once, where `make_room` finds some: what it says may be the id of something that was
+    paid for.
     """
 
     def __init__(self, connection: sqlite3.Connection, after_commit: AfterCommit, make_room: MakeRoom) -> None:
@@ -76,7 +78,7 @@ class _Transactions:
             undone = self._roll_back()
             if alone and undone and isinstance(error, BatcherError):
                 raise
-            if undone and not alone and is_full(error) and self._make_room():  # what stands alone may have read what cannot be read again
+            if undone and not alone and may_be_full(error) and self._make_room():  # what stands alone may have read what cannot be read again
                 return self.run(works, names=names, alone=alone)
             self.broken = error if isinstance(error, LedgerError) else ledger_error(error, "written")
             raise self.broken from error
@@ -134,8 +136,6 @@ class ThreadWriter:
 
     async def aclose(self) -> None:
         """See `Writer`."""
-        if self._closed:
-            return
         self._closed = True
         self._tasks.put(None)
         await asyncio.to_thread(self._thread.join)
@@ -158,15 +158,10 @@ class ThreadWriter:
             self._transactions.connection.close()
 
     def _waiting(self, limit: int) -> Iterator[_Task | None]:
-        """What waits in the queue now, as far as the end of all work."""
-        for _ in range(limit):
-            try:
-                task = self._tasks.get_nowait()
-            except queue.Empty:
-                return
-            yield task
-            if task is None:
-                return
+        """What waits in the queue now."""
+        with contextlib.suppress(queue.Empty):
+            for _ in range(limit):
+                yield self._tasks.get_nowait()
 
     def _do_batch(self, tasks: list[_Task]) -> None:
         group: list[_Task] = []

@@ -217,8 +217,8 @@ async def test_what_is_no_longer_named_is_kept_at_the_end_while_its_request_may_
 async def test_rows_that_are_kept_keep_their_order(book: Book) -> None:
     await book.plan(make_spec("c"), make_spec("a"), make_spec("b"))
     await book.plan(make_spec("b"), make_spec("c"), make_spec("a"))
-    for name in "abc":
-        await book.move(name, TO_STATE[State.SUBMITTED])
+    for name, state in {"b": State.SUBMITTED, "c": State.IN_DOUBT, "a": State.PRODUCED}.items():
+        await book.move(name, TO_STATE[state])
     assert (await book.plan()).kept == 3
     assert [job.row_id for job in await book.rows()] == ["b", "c", "a"]
 
@@ -244,6 +244,14 @@ async def test_a_row_that_was_paid_for_and_dropped_comes_back_with_its_history(b
     assert await book.plan(make_spec("b"), make_spec("a")) == PlanSummary(total=2, reused=2)
     assert (await book.rows())[1] == replace(before, position=2)
     await book.tallies_match_the_rows()
+
+
+async def test_a_dropped_row_comes_back_to_the_place_that_it_had(book: Book) -> None:
+    await book.plan(make_spec("a"))
+    await book.move("a", TO_STATE[State.DONE])
+    await book.plan(make_spec("b"))
+    assert (await book.plan(make_spec("a"))).reused == 1
+    assert [job.row_id for job in await book.rows()] == ["a"]
 
 
 async def test_a_dropped_row_comes_back_changed(book: Book) -> None:
@@ -681,6 +689,23 @@ async def test_a_request_is_shared_until_every_row_is_held_or_was_given_it_by_a_
     assert await book.ledger.shared_requests() == {}, "a person said whose it is"
     assert await record(book, "a", Resubmit(), Claimed(), Accepted("r9")) is None
     assert await book.ledger.shared_requests() == {}
+
+
+@pytest.mark.fault("C16")
+@pytest.mark.parametrize("first", [(Contested(NO),), (), (Produced(("u",)),), (Produced(("u",)), Saved((FILE,), 1.0)), (Died(NO),)])
+async def test_a_request_is_shared_whatever_became_of_the_row_that_had_it_first(book: Book, first: tuple[Event, ...]) -> None:
+    await book.plan(make_spec("a"), make_spec("b"))
+    await record(book, "a", Claimed(), Accepted("r1"), *first)
+    assert await record(book, "b", Claimed(), Accepted("r1")) == "a"
+    assert await book.ledger.shared_requests() == {"r1": ["a", "b"]}
+
+
+@pytest.mark.fault("C16")
+async def test_what_a_person_said_of_another_request_settles_nothing(book: Book) -> None:
+    await book.plan(make_spec("a"), make_spec("b"))
+    await record(book, "a", Claimed(), Accepted("r1"), Contested(NO))
+    await record(book, "b", Claimed(), Lost(NO), Adopt("r0"), Died(NO, transient=True), Claimed(), Accepted("r1"))
+    assert await book.ledger.shared_requests() == {"r1": ["a", "b"]}
 
 
 @pytest.mark.fault("C16")

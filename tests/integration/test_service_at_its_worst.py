@@ -7,6 +7,7 @@ import json
 import re
 import socket
 import ssl
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from email.utils import formatdate
@@ -286,6 +287,32 @@ async def test_a_network_that_answers_in_place_of_the_service_puts_few_rows_in_d
     assert 1 <= story.states.count("in_doubt") == stub.posts <= 5
     assert story.states.count("planned") == 20 - stub.posts
     assert story.outcome.trouble
+
+
+# ── the event loop stands still ───────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.fault("A7")
+@pytest.mark.parametrize("call", ["submit", "status", "file"])
+async def test_what_blocks_the_event_loop_past_every_deadline_puts_no_row_in_doubt(tmp_path: Path, stub: StubService, call: str) -> None:
+    """Of four calls that are under way when something blocks, one is answered, and the others are as soon as nothing blocks any more."""
+    deadline_s = 0.3
+    well, all_came = getattr(stub, f"_{call}"), asyncio.Event()
+
+    async def wait_for_the_others(exchange: Exchange) -> None:
+        await all_came.wait()
+        await well(exchange)
+
+    async def answer_and_block(exchange: Exchange) -> None:
+        all_came.set()
+        await well(exchange)
+        time.sleep(1.5 * deadline_s)  # real time, because that is what the deadlines are made of
+
+    stub.strike(call, *[wait_for_the_others] * 3, answer_and_block)
+    deadlines = {f"{name}_timeout_s": deadline_s for name in ("submit", "connect", "read")}
+    story = await run_rows(tmp_path / "out", stub.base, 8, posts_in_flight=4, **deadlines)
+    assert (story.states, story.outcome.exit_code) == (["done"] * 8, 0)
+    assert (sorted(stub.accepted), stub.posts) == (list(range(8)), 8)
 
 
 # ── TLS and proxies ───────────────────────────────────────────────────────────────────────────────────────────────────

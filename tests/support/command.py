@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import signal
 import socket
 import subprocess
 import sys
@@ -25,6 +26,9 @@ AT_STARTUP = str(REPOSITORY / "tests" / "support" / "at_startup")
 """In PYTHONPATH: a process that sends itself signals, or writes down what it does."""
 
 PATIENCE_S = 60.0
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in the background of a script: the processes of the tests would inherit deafness to Ctrl-C
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def environment(home: Path, **more: str) -> dict[str, str]:

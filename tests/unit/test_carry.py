@@ -82,6 +82,7 @@ def test_a_request_that_failed_is_a_row_that_failed(status: RequestPhase, result
         assert job.failure is not None
         assert job.failure.kind is kind
         assert words in job.failure.message
+        assert ("it begins" in job.failure.message) == bool(result.excerpt)
         assert "retry" in job.failure.remedy
         assert job.cost_usd == result.cost_usd
         assert job.request_id == "req-000001"
@@ -114,6 +115,20 @@ def test_a_result_that_could_not_be_asked_for_says_nothing(kind: ApiErrorKind) -
         (job,) = (await rows(world)).values()
         assert job.state is State.DONE
         assert len(world.provider.accepted) == 1
+
+    run_virtual(main())
+
+
+@pytest.mark.fault("C11")
+def test_a_status_that_says_failed_is_not_enough_where_the_token_is_rejected() -> None:
+    async def main() -> None:
+        world = World(fault=lambda call, n: ApiError(ApiErrorKind.TOKEN, "revoked", status=401) if call == "result" else None)
+        say(world, lambda n: FAILED)
+        await world.plan(1)
+        engine = world.engine()
+        assert await engine.run() is ExitReason.TOKEN_REJECTED
+        assert engine.trouble == "revoked"
+        assert world.count(State.SUBMITTED) == 1
 
     run_virtual(main())
 

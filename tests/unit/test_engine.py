@@ -8,7 +8,8 @@ import pytest
 
 from batcher.engine import PREFETCH
 from batcher.errors import ApiError, ApiErrorKind, DownloadError, DownloadErrorKind, LedgerError, OutputError
-from batcher.model import ExitReason, Lane, Mode, RequestPhase, RequestResult, State
+from batcher.events import Claimed, Event
+from batcher.model import ExitReason, Job, Lane, Mode, RequestPhase, RequestResult, State
 from batcher.polling import LEARNED
 from batcher.settings import RunSettings
 from tests.support.engine_world import EPOCH, World, make_spec
@@ -218,7 +219,9 @@ def test_whole_batch_conditions_stop_claiming_and_fail_no_row(kind: ApiErrorKind
         world = World(settings=RunSettings(concurrency=8, posts_in_flight=2), slots=1)
         world.provider.fault = lambda call, n: ApiError(kind, "no", status=401) if call == "submit" and n > 10 else None
         await world.plan(50)
-        assert await world.engine().run() is reason
+        engine = world.engine()
+        assert await engine.run() is reason
+        assert engine.trouble == "no"
         assert world.count(State.FAILED) == 0
         assert world.count(State.DONE) == 10
         assert world.provider.calls["submit"] <= 12
@@ -309,6 +312,23 @@ def test_cancel_mode_cancels_what_is_queued_for_good_and_leaves_the_rest() -> No
     run_virtual(main())
 
 
+@pytest.mark.parametrize("reason", [ExitReason.INTERRUPTED, ExitReason.TERMINATED])
+def test_cancelling_that_is_stopped_says_by_what(reason: ExitReason) -> None:
+    async def main() -> None:
+        world = World(settings=RunSettings(grace_s=5), slots=1, service_s=lambda rng: 1e6)
+        await world.plan(3)
+        first = world.engine()
+        for after in (5.0, 5.01):
+            asyncio.get_running_loop().call_later(after, first.interrupt, ExitReason.INTERRUPTED)
+        await first.run()
+        world.provider.wire_s = lambda rng: 1000.0
+        second = world.engine(Mode.CANCEL)
+        asyncio.get_running_loop().call_later(1.0, second.interrupt, reason)
+        assert await second.run() is reason
+
+    run_virtual(main())
+
+
 @pytest.mark.fault("D1")
 def test_a_request_that_never_ends_stalls_and_its_id_is_kept() -> None:
     async def main() -> None:
@@ -357,6 +377,50 @@ def test_a_ledger_that_fails_ends_the_run_with_its_error() -> None:
         submits = world.provider.calls["submit"]
         await asyncio.sleep(100)
         assert world.provider.calls["submit"] == submits
+
+    run_virtual(main())
+
+
+def refuse_intent(world: World, error: Exception) -> None:
+    """The ledger does not record the intent of the third row."""
+    record = world.ledger.record
+
+    async def refusing(job: Job, event: Event, now: float) -> str | None:
+        if isinstance(event, Claimed) and job.row_id == "row0002":
+            raise error
+        return await record(job, event, now)
+
+    world.ledger.record = refusing  # type: ignore[method-assign]
+
+
+@pytest.mark.fault("B2", "B3")
+def test_nothing_is_sent_whose_intent_the_ledger_failed_to_record() -> None:
+    async def main() -> None:
+        world = World()
+        refuse_intent(world, LedgerError("disk I/O error"))
+        await world.plan(5)
+        with pytest.raises(LedgerError, match="disk I/O"):
+            await world.engine().run()
+        await asyncio.sleep(100)
+        assert not any(b"row0002" in request.body for request in world.provider.accepted.values())
+
+    run_virtual(main())
+
+
+@pytest.mark.fault("B2")
+def test_a_disk_with_no_room_for_an_intent_stops_submitting_and_a_later_run_completes() -> None:
+    async def main() -> None:
+        world = World(settings=RunSettings(posts_in_flight=1))
+        record = world.ledger.record
+        refuse_intent(world, OutputError("the disk is full", "Free some space."))
+        await world.plan(5)
+        engine = world.engine()
+        assert await engine.run() is ExitReason.OUTPUT_UNWRITABLE
+        assert engine.trouble == "the disk is full Free some space."
+        assert (len(world.provider.accepted), world.count(State.PRODUCED), world.count(State.PLANNED)) == (2, 2, 3)
+        world.ledger.record = record  # type: ignore[method-assign]
+        assert await world.engine().run() is ExitReason.COMPLETED
+        assert (len(world.provider.accepted), world.count(State.DONE)) == (5, 5)
 
     run_virtual(main())
 

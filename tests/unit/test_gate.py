@@ -275,6 +275,17 @@ def test_a_probe_that_is_answered_with_a_refusal_is_answered(kind: ApiErrorKind)
     on_street(main)
 
 
+def test_a_probe_that_is_answered_ends_what_was_out_of_reach_before_it() -> None:
+    async def main(street: Street) -> None:
+        street.outage.answered()
+        await street.break_down()
+        street.outage.failed(0.0)
+        assert await street.enter(10)
+        assert not street.outage.failed(street.settings.outage_s + 1.0)
+
+    on_street(main)
+
+
 def test_who_was_not_on_trial_gives_no_trial_back() -> None:
     async def main(street: Street) -> None:
         await street.enter(9)

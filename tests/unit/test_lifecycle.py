@@ -275,6 +275,15 @@ def test_a_contested_request_is_nobodys_once_its_row_is_settled_without_it() -> 
     assert after(contested, Abandon()).request_id is None
 
 
+def test_files_that_a_row_had_are_given_up_with_it() -> None:
+    """A row whose lost files were asked for again, and whose request then turned out to be that of another row."""
+    contested = after(JOBS[DONE], Missing(REASON), Produced(("https://x/a",)), Contested(REASON))
+    given_up = after(contested, Abandon())
+    assert (given_up.request_id, given_up.artifacts) == (None, ())
+    with pytest.raises(ValueError, match="never had a file"):
+        after(given_up, Found())
+
+
 def test_a_person_settles_a_doubt() -> None:
     assert after(JOBS[IN_DOUBT], Resubmit(), Claimed()).attempts == 2
     adopted = after(JOBS[IN_DOUBT], Adopt("r7"))

@@ -53,6 +53,12 @@ def test_every_bug_in_python_is_another_program_and_some_of_them_behave_otherwis
     assert [mutant.line for mutant in mutants if not mutant.patchable] == [2, 2, 4], "a limit and a default are made on import"
 
 
+def test_no_bug_is_the_program_as_it_is(tool: Callable[[str], ModuleType]) -> None:
+    source = "def f():\n    try:\n        g()\n    except ValueError:\n        raise\n    except KeyError:\n        h()\n"
+    mutants = tool("python_mutants").python_mutants("f.py", source, {})
+    assert [(mutant.operator, mutant.line) for mutant in mutants] == [("statement", 3), ("statement", 5), ("handler", 6), ("statement", 7)]
+
+
 def test_bugs_in_sql_are_such_that_sqlite_takes_them(tool: Callable[[str], ModuleType]) -> None:
     text = "\n".join(f"-- name: {name}\n{sql}\n" for name, sql in statements().items())
     mutants = list(tool("sql_mutants").sql_mutants("queries.sql", text, "".join(migrations()), is_schema=False))

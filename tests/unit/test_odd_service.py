@@ -54,6 +54,23 @@ def test_a_batch_whose_first_rows_are_all_refused_stops_and_can_go_on_once_that_
     run_virtual(main())
 
 
+@pytest.mark.fault("C13")
+def test_what_an_earlier_run_submitted_is_collected_where_all_first_rows_of_this_one_are_refused() -> None:
+    async def main() -> None:
+        world = World(settings=RunSettings(stop_after_refused=2, posts_in_flight=2), slots=1, service_s=lambda rng: 30.0)
+        await world.plan(3)
+        first = world.engine()
+        for after in (5.0, 5.01):
+            asyncio.get_running_loop().call_later(after, first.interrupt, ExitReason.INTERRUPTED)
+        await first.run()
+        world.provider.fault = faults(submit=lambda n: INVALID)
+        await world.plan(20)
+        assert await world.engine().run() is ExitReason.ALL_REFUSED
+        assert (world.count(State.DONE), "cancel" in world.provider.calls) == (3, False)
+
+    run_virtual(main())
+
+
 class SlowToAccept(FakeProvider):
     """Refuses at once every request but one of the first, which it accepts after a minute."""
 

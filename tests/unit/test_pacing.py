@@ -317,6 +317,16 @@ def test_whoever_was_put_off_leaves_its_place_to_the_next() -> None:
 
 
 @pytest.mark.fault("C13")
+def test_whoever_took_the_place_of_one_that_was_put_off_may_be_put_off_too() -> None:
+    first = FirstSubmits(2)
+    for _ in range(4):
+        first.sent()
+    first.undecided(1)
+    first.undecided(3)
+    assert [first.refused(n) for n in (2, 4)] == [False, True]
+
+
+@pytest.mark.fault("C13")
 @pytest.mark.parametrize("limit", [0, 2])
 def test_one_acceptance_settles_it_and_nought_never_stops(limit: int) -> None:
     first = FirstSubmits(limit)

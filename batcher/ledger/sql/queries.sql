@@ -23,10 +23,10 @@ WHERE j.state = 'submitting' ORDER BY j.position
 WHERE j.listed AND j.position > :after ORDER BY j.position LIMIT :limit
 
 -- name: where_row
-WHERE j.listed AND s.row_id = :row_id ORDER BY j.position
+WHERE j.listed AND s.row_id = :row_id
 
 -- name: has_stem
-SELECT 1 FROM specs WHERE stem = ? COLLATE NOCASE LIMIT 1
+SELECT 1 FROM specs WHERE stem = ? COLLATE NOCASE
 
 -- name: next_due
 SELECT min(not_before) FROM jobs WHERE state = :state AND listed AND not_before > 0 AND not_before > :now
@@ -143,14 +143,14 @@ SELECT CAST(value AS BLOB) FROM meta WHERE key = ?
 DELETE FROM meta WHERE key = ?
 
 -- name: select_row_of_request
-SELECT s.row_id FROM jobs AS j JOIN specs AS s USING (seq) WHERE j.request_id = ? AND j.state <> 'in_doubt' LIMIT 1
+SELECT s.row_id FROM jobs AS j JOIN specs AS s USING (seq) WHERE j.request_id = ? AND j.state <> 'in_doubt'
 
 -- name: select_other_of_request
-SELECT s.row_id FROM jobs AS j JOIN specs AS s USING (seq) WHERE j.request_id = ? AND j.seq <> ? LIMIT 1
+SELECT s.row_id FROM jobs AS j JOIN specs AS s USING (seq) WHERE j.request_id = ? AND j.seq <> ?
 
 -- name: select_shared_requests
 WITH holders AS (
-    SELECT seq, request_id, state FROM jobs WHERE request_id IS NOT NULL AND state IN ('in_doubt', 'submitted', 'produced', 'done', 'failed')
+    SELECT seq, request_id, state FROM jobs WHERE state IN ('in_doubt', 'submitted', 'produced', 'done', 'failed')
 ),
 shared AS MATERIALIZED (SELECT * FROM holders WHERE request_id IN (SELECT request_id FROM holders GROUP BY request_id HAVING count(*) > 1)),
 unsettled AS (
@@ -163,7 +163,7 @@ SELECT h.request_id, s.row_id FROM shared AS h JOIN specs AS s USING (seq) WHERE
 -- name: select_same_files
 WITH files AS (
     SELECT DISTINCT j.seq, j.position, json_extract(file.value, '$.sha256') AS sha256
-    FROM jobs AS j, json_each(j.artifacts) AS file WHERE j.listed AND j.state = 'done' AND j.artifacts IS NOT NULL
+    FROM jobs AS j, json_each(j.artifacts) AS file WHERE j.listed AND j.state = 'done'
 ),
 shared AS (SELECT sha256, count(*) AS n FROM files GROUP BY sha256 HAVING n > 1 ORDER BY n DESC, min(position) LIMIT :limit),
 numbered AS (SELECT f.seq, f.sha256, s.n, row_number() OVER (PARTITION BY f.sha256 ORDER BY f.position) AS nth FROM shared AS s JOIN files AS f USING (sha256))

@@ -12,7 +12,7 @@ from tests.support.injection import KILL, Prober, table
 from tests.support.preloaded import Nursery, nursery
 from tests.support.system_calls import needs_strace
 
-EIO, ENOSPC = "error=EIO", "error=ENOSPC"
+EIO, ENOSPC, EDQUOT = "error=EIO", "error=ENOSPC", "error=EDQUOT"
 
 pytestmark = [pytest.mark.acceptance, needs_strace, pytest.mark.fault("X4")]
 
@@ -34,6 +34,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
         pytest.param("fsync", KILL, "plan", 2, 4, 2, marks=pytest.mark.fault("A1")),
         pytest.param("pwrite64", ENOSPC, "plan", 3, 36, 4, marks=pytest.mark.fault("B2")),
         pytest.param("pwrite64", ENOSPC, "manifest", 7, 60, 2, marks=pytest.mark.fault("B2")),
+        pytest.param("pwrite64", EDQUOT, "plan", 39, 60, 2, marks=pytest.mark.fault("B11")),
         pytest.param("pwrite64", EIO, "plan", 20, 40, 2, marks=pytest.mark.fault("B3")),
         pytest.param("pwrite64", KILL, "plan", 10, 45, 2, marks=pytest.mark.fault("A1")),
         pytest.param("write", ENOSPC, "plan", 1, 2, 3, marks=pytest.mark.fault("B1")),
@@ -49,6 +50,8 @@ def test_a_call_goes_wrong(home: Nursery, tmp_path: Path, call: str, fault: str,
         findings = list(Prober(home, tmp_path, checks).points(beginning, call, fault, first, step))
     print("\n".join(table(findings)))
     assert not [f"{finding.point}: {wrong}" for finding in findings for wrong in finding.wrong]
+    if fault in (ENOSPC, EDQUOT):
+        assert not any(finding.in_doubt for finding in findings), "there is room for the ids of what was paid for"
     assert len(findings) >= at_least, "the batch outran the first points: nothing was tried"
 
 

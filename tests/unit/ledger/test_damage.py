@@ -7,6 +7,7 @@ import json
 import random
 import shutil
 import sqlite3
+import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ import pytest
 from batcher.errors import InputError, LedgerError, OutputError
 from batcher.events import Accepted, Claimed, Produced, Saved
 from batcher.ledger import LedgerReader, SqliteLedger, salvage
+from batcher.ledger.wal import _is_sound
 from batcher.model import Artifact, Job, State
 from tests.support.engine_world import make_spec
 from tests.support.ledgers import NOW, TO_STATE, Book
@@ -219,8 +221,9 @@ async def test_a_wal_that_was_left_over_is_read(killed: Path) -> None:
 
 
 @pytest.mark.fault("A14")
-async def test_a_ledger_that_was_copied_without_its_wal_says_so_until_it_was_closed_properly(killed: Path) -> None:
-    killed.with_name("ledger.db-wal").unlink()
+@pytest.mark.parametrize("lose", [lambda path: path.write_bytes(b""), lambda path: path.unlink()])
+async def test_a_ledger_that_was_copied_without_its_wal_says_so_until_it_was_closed_properly(killed: Path, lose: Callable[[Path], object]) -> None:
+    lose(killed.with_name("ledger.db-wal"))
     ledger = SqliteLedger(killed)
     assert ledger.lost_wal
     assert ledger.counts()[State.PLANNED] == ROWS, "the rows look as if they had never been submitted"
@@ -261,6 +264,10 @@ async def test_a_wal_of_which_only_the_length_came_to_the_disk_is_no_damage(kill
     wal.write_bytes(bytes(32) + whole[32:])
     with pytest.raises(LedgerError, match="header of its WAL is damaged"):
         SqliteLedger(killed, threaded=False)
+    for length in (3, 20, 31):
+        wal.write_bytes(whole[:length])
+        with pytest.raises(LedgerError, match="header of its WAL is damaged"):
+            SqliteLedger(killed, threaded=False)
     wal.write_bytes(bytes(len(whole)))
     killed.with_name("ledger.db-shm").unlink(missing_ok=True)
     await SqliteLedger(killed, threaded=False).aclose()
@@ -269,13 +276,27 @@ async def test_a_wal_of_which_only_the_length_came_to_the_disk_is_no_damage(kill
 def test_a_frame_that_went_bad_in_the_middle_is_not_taken_for_the_end(killed: Path) -> None:
     wal = killed.with_name("ledger.db-wal")
     whole = bytearray(wal.read_bytes())
-    for at in (20, 32 + 24 + 100, len(whole) // 2):
+    frames = range(32, len(whole), 24 + 4096)
+    *_, last_but_one, _ = [at for at in frames if any(whole[at + 4 : at + 8])]  # the frames that end a transaction
+    for at in (20, 32 + 24 + 100, len(whole) // 2, last_but_one + 24 + 100):
         damaged = bytearray(whole)
         damaged[at] ^= 1
         wal.write_bytes(damaged)
         killed.with_name("ledger.db-shm").unlink(missing_ok=True)
         with pytest.raises(LedgerError, match="WAL is damaged"):
             SqliteLedger(killed)
+
+
+@pytest.mark.parametrize(("magic", "order"), [(0x377F0682, "<"), (0x377F0683, ">")])
+def test_a_wal_may_have_been_written_by_a_machine_of_either_byte_order(magic: int, order: str) -> None:
+    head = struct.pack(">6I", magic, 3_007_000, 4096, 1, 0xFFFF_FFFF, 0xABCD_0123)
+    words = struct.unpack(f"{order}6I", head)
+    one = two = 0
+    for first, second in zip(words[::2], words[1::2], strict=True):
+        one = (one + first + two) % 2**32
+        two = (two + second + one) % 2**32
+    assert _is_sound(head + struct.pack(">2I", one, two))
+    assert not _is_sound(head + struct.pack(">2I", one, two + 1))
 
 
 # ── what SQLite says ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -291,7 +312,9 @@ def test_a_frame_that_went_bad_in_the_middle_is_not_taken_for_the_end(killed: Pa
         (sqlite3.SQLITE_CANTOPEN, "its folder may not be written", "permission"),
         (sqlite3.SQLITE_READONLY, "may only be read", "mount the disk for writing"),
         (sqlite3.SQLITE_IOERR_FSYNC, "the disk reports a fault", "Check the disk"),
+        (sqlite3.SQLITE_PERM, "you may not write it", "permission"),
         (sqlite3.SQLITE_BUSY, "another program holds it", "Close"),
+        (sqlite3.SQLITE_LOCKED, "another program holds it", "Close"),
         (sqlite3.SQLITE_MISUSE, "as SQLite says it", "keep the ledger"),
     ],
 )
@@ -324,6 +347,17 @@ async def test_an_index_that_brings_the_wrong_row_pays_for_nothing(tmp_path: Pat
     await book.ledger.aclose()
     with LedgerReader(tmp_path / "ledger.db") as reader:
         assert reader.counts()[State.SUBMITTED] == 1
+
+
+def test_an_index_that_is_not_of_its_table_is_damage_though_all_tallies_add_up(original: Original, tmp_path: Path) -> None:
+    path = copy_of(original, tmp_path / "copy")
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA writable_schema = ON")
+    connection.execute("UPDATE sqlite_schema SET sql = 'CREATE INDEX jobs_position ON jobs (polls)' WHERE name = 'jobs_position'")
+    connection.commit()
+    connection.close()
+    with pytest.raises(LedgerError, match=r"the ledger is damaged: .*index jobs_position"):
+        SqliteLedger(path, threaded=False)
 
 
 @pytest.mark.parametrize(

@@ -67,6 +67,12 @@ def test_every_kind_of_network_disk_is_known(tmp_path: Path, kind: str) -> None:
     assert not is_network(Path("/home/out"), mounts)
 
 
+def test_names_that_are_no_text_hide_no_mount(tmp_path: Path) -> None:
+    mounts = tmp_path / "mounts"
+    mounts.write_bytes(b"/dev/sdb /mnt/\xff ext4 rw 0 0\nserver:/ /mnt/b\xc3\xa4r nfs rw 0 0\n")
+    assert is_network(Path("/mnt/bär/out"), mounts)
+
+
 def test_a_root_on_the_network(tmp_path: Path) -> None:
     mounts = tmp_path / "mounts"
     mounts.write_text("server:/ / nfs rw 0 0\n")

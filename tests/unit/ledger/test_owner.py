@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import socket
@@ -7,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import pytest
 
@@ -52,6 +54,25 @@ def test_a_dead_owner_is_taken_over_without_asking(tmp_path: Path, other: subpro
     other.send_signal(signal.SIGKILL)
     other.wait()
     with Owner(tmp_path), pytest.raises(OutputError, match=f"process {os.getpid()} "):
+        Owner(tmp_path)
+
+
+def test_the_lock_is_the_owners_alone_and_is_never_somebody_elses_file(tmp_path: Path) -> None:
+    with Owner(tmp_path):
+        assert (tmp_path / "owner.lock").stat().st_mode & 0o777 == 0o600
+    (tmp_path / "owner.lock").unlink()
+    (tmp_path / "precious").write_bytes(b"x")
+    (tmp_path / "owner.lock").symlink_to("precious")
+    with pytest.raises(OutputError, match=r"owner\.lock: cannot be written"):
+        Owner(tmp_path)
+    assert (tmp_path / "precious").read_bytes() == b"x"
+
+
+def test_a_disk_that_takes_nothing_keeps_nobody_from_owning_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as full:
+        full.setattr(os, "write", MagicMock(side_effect=OSError(errno.ENOSPC, "full")))
+        owner = Owner(tmp_path)
+    with owner, pytest.raises(OutputError, match="another process holds it"):
         Owner(tmp_path)
 
 

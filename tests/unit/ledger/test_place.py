@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import shutil
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +33,17 @@ def test_a_copy_is_told_from_the_same_file_under_another_name(then: dict[str, An
     assert is_another(then, HERE, on_network=on_network) is another
 
 
+def test_a_machine_that_does_not_tell_which_it_is_may_be_the_same() -> None:
+    assert not is_another(HERE, {**HERE, "machine": None, "host": "container"}, on_network=False)
+
+
 def test_a_file_that_is_renamed_stays_where_it_is_and_a_copy_does_not(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "ledger.db").write_bytes(b"x")
     (tmp_path / "machine").write_text("m1\n")
     before = place_of(tmp_path / "a" / "ledger.db", tmp_path / "machine")
-    assert before["machine"] == "m1"
+    inodes = [path.stat().st_ino for path in (tmp_path / "a" / "ledger.db", tmp_path / "a")]
+    assert before == {"host": socket.gethostname(), "machine": "m1", "path": str((tmp_path / "a").resolve()), "inodes": inodes}
     assert place_of(tmp_path / "a" / "ledger.db", tmp_path / "missing")["machine"] is None
     (tmp_path / "a").rename(tmp_path / "b")
     assert not is_another(before, place_of(tmp_path / "b" / "ledger.db", tmp_path / "machine"), on_network=False)

@@ -4,6 +4,7 @@ import sqlite3
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import pytest
 
@@ -82,6 +83,58 @@ async def test_it_sees_what_is_written_beside_it(book: Book) -> None:
         await book.move("row0", TO_STATE[State.DONE])
         assert len(list(pages)) == 6
         assert reader.counts()[State.DONE] == 1
+
+
+async def test_it_sees_what_is_written_beside_it_also_where_nobody_had_the_ledger_open_when_it_came(book: Book) -> None:
+    assert book.path is not None
+    await book.ledger.aclose()
+    assert not book.path.with_name("ledger.db-wal").exists()
+    with LedgerReader(book.path) as reader:
+        await book.reopen()
+        await book.move("row0", TO_STATE[State.DONE])
+        assert reader.counts()[State.DONE] == 1
+
+
+async def test_it_reads_where_it_cannot_make_what_it_shares_with_writers(book: Book) -> None:
+    """As on a disk that is mounted read-only."""
+    assert book.path is not None
+    await book.ledger.aclose()
+    book.path.with_name("ledger.db-shm").symlink_to("nowhere/nothing")
+    with LedgerReader(book.path) as reader:
+        assert reader.counts()[State.PLANNED] == 7
+
+
+@pytest.mark.parametrize("text", ["[{", "[{}]", "[1]"])
+async def test_paths_that_cannot_be_read_are_damage(book: Book, text: str) -> None:
+    await book.move("row0", TO_STATE[State.DONE])
+    await book.ledger._writer.do(lambda connection: connection.execute("UPDATE jobs SET artifacts = ? WHERE state = 'done'", (text,)).close())
+    assert book.path is not None
+    with LedgerReader(book.path) as reader, pytest.raises(LedgerError, match="damaged"):
+        list(reader.saved_paths())
+
+
+@pytest.mark.parametrize(
+    ("sql", "found"),
+    [
+        ("UPDATE tallies SET rows = rows + 1 WHERE state = 'done'", "the tallies do not add up"),
+        ("UPDATE tallies SET cost_usd = cost_usd + 1 WHERE state = 'done'", "the tallies do not add up"),
+        ("UPDATE jobs SET artifacts = NULL WHERE state = 'done'", "row row0: its request or its files are not recorded"),
+        ("UPDATE jobs SET request_id = NULL WHERE state = 'done'", "row row0: its request or its files are not recorded"),
+        ("UPDATE jobs SET request_id = NULL WHERE state = 'produced'", "row row1: its request or its files are not recorded"),
+        ("UPDATE jobs SET request_id = NULL WHERE state = 'submitted'", "row row2: its request or its files are not recorded"),
+        ("UPDATE jobs SET request_id = 'req-2' WHERE state = 'submitted'", "row row2: its request is not the one that it was given"),
+        ("DELETE FROM events WHERE name = 'Accepted' AND seq = 1", "row row0: its request is not the one that it was given"),
+    ],
+)
+async def test_what_cannot_all_be_true_is_told(book: Book, sql: str, found: str) -> None:
+    for n, state in enumerate((State.DONE, State.PRODUCED, State.SUBMITTED, State.SUBMITTING, State.IN_DOUBT)):
+        await book.move(f"row{n}", TO_STATE[state])
+    assert book.path is not None
+    with LedgerReader(book.path) as reader:
+        assert reader.contradictions() == []
+        await book.ledger._writer.do(lambda connection: connection.execute(sql).close())
+        (told,) = reader.contradictions()
+        assert told.startswith(found)
 
 
 async def test_a_snapshot_holds_still_while_somebody_writes(book: Book) -> None:
@@ -204,9 +257,17 @@ async def test_a_path_with_signs_that_mean_something_in_an_address(tmp_path: Pat
         assert reader.counts()[State.PLANNED] == 1
 
 
+async def test_a_ledger_that_cannot_even_be_opened_cannot_be_read(book: Book, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert book.path is not None
+    with monkeypatch.context() as broken:
+        broken.setattr(sqlite3, "connect", MagicMock(side_effect=sqlite3.OperationalError("unable to open database file")))
+        with pytest.raises(LedgerError, match=r"ledger\.db: the ledger cannot be read: unable to open"):
+            LedgerReader(book.path)
+
+
 async def test_a_reader_that_was_closed_says_so(book: Book) -> None:
     assert book.path is not None
-    reader = LedgerReader(book.path)
-    reader.close()
+    with LedgerReader(book.path) as reader:
+        assert reader.counts()
     with pytest.raises(LedgerError, match="cannot be read: "):
         reader.counts()

@@ -38,7 +38,7 @@ def read(path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[int, list[Any]]:
     return found
 
 
-@pytest.mark.parametrize("page_bytes", [512, 4096, 32768])
+@pytest.mark.parametrize("page_bytes", [512, 1024, 2048, 4096, 8192, 16384, 32768])
 @pytest.mark.parametrize("place", ["file", "wal"])
 def test_every_kind_of_value_is_read_as_it_was_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, page_bytes: int, place: str) -> None:
     path = tmp_path / "ledger.db"
@@ -58,7 +58,7 @@ def test_every_kind_of_value_is_read_as_it_was_written(tmp_path: Path, monkeypat
         assert found[1 << 2 * n] == [value, n, VALUES[-n - 1]]
 
 
-@pytest.mark.parametrize("length", [*range(450, 520), *range(1500, 1560)])
+@pytest.mark.parametrize("length", [*range(465, 485), *range(970, 990), *range(1480, 1510)])
 def test_wherever_a_record_begins_to_need_more_than_its_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, length: int) -> None:
     path = tmp_path / "ledger.db"
     connection = sqlite3.connect(path)
@@ -68,6 +68,52 @@ def test_wherever_a_record_begins_to_need_more_than_its_page(tmp_path: Path, mon
     connection.commit()
     connection.close()
     assert read(path, monkeypatch)[1] == ["x" * length]
+
+
+def test_a_record_that_begins_in_the_wal_and_ends_in_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "ledger.db"
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("PRAGMA page_size = 512")
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("CREATE TABLE things (one)")
+    connection.execute("INSERT INTO things VALUES (?)", ("x" * 3000,))
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    connection.execute("INSERT INTO things VALUES ('y')")
+    shutil.copytree(tmp_path, tmp_path / "copy")
+    connection.close()
+    copy = tmp_path / "copy" / "ledger.db"
+    content = copy.read_bytes()
+    assert content[512:513] == module.TABLE_LEAF
+    copy.write_bytes(content[:512] + bytes(512) + content[1024:])
+    assert read(copy, monkeypatch) == {1: ["x" * 3000], 2: ["y"]}
+
+
+def test_a_page_that_is_not_of_a_table_is_not_read_as_if_it_were(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "ledger.db"
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE things (one)")
+        connection.execute("INSERT INTO things VALUES ('x')")
+    connection.close()
+    assert read(path, monkeypatch) == {1: ["x"]}
+    (tmp_path / "found.jsonl").unlink()
+    content = path.read_bytes()
+    path.write_bytes(content[:4096] + b"\x0a" + content[4097:])
+    assert read(path, monkeypatch) == {}
+
+
+def test_a_value_that_was_damaged_into_another_kind_keeps_nothing_else_from_being_told(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    spec = {module.ROW_ID: b"a", module.MODEL: b"acme"}
+    job = {module.STATE: b"submitted", module.REQUEST_ID: "req-1", module.ARTIFACTS: 7, module.COST: "dear"}
+    with sqlite3.connect(path) as connection:
+        for columns, values in ((module.SPEC_COLUMNS, spec), (module.JOB_COLUMNS, job)):
+            connection.execute(f"CREATE TABLE of_{columns} ({', '.join(f'c{n}' for n in range(columns))})")
+            connection.execute(f"INSERT INTO of_{columns} VALUES ({', '.join('?' * columns)})", [values.get(n) for n in range(columns)])
+    connection.close()
+    assert salvage(path, tmp_path / "found.jsonl").request_ids == 1
+    (line,) = lines_of(tmp_path / "found.jsonl")
+    assert (line["row"], line["request_ids"], line["model"], line["state"]) == ("b'a'", ["req-1"], "b'acme'", "b'submitted'")
+    assert (line["files"], line["cost_usd"]) == ([], "dear")
 
 
 async def make(folder: Path) -> Path:
@@ -136,6 +182,15 @@ async def test_a_cell_that_leads_nowhere_costs_only_its_own_row(tmp_path: Path) 
             (tmp_path / "found.jsonl").unlink(missing_ok=True)
             assert salvage(path, tmp_path / "found.jsonl").request_ids == 3
             assert sum(line["row"] is None for line in lines_of(tmp_path / "found.jsonl")) == 1
+
+
+@pytest.mark.parametrize("page_bytes", [0, 1, 256, 4097, 0xFFFF])
+async def test_a_header_that_tells_a_size_that_no_page_has_is_not_believed(tmp_path: Path, page_bytes: int) -> None:
+    path = await make(tmp_path)
+    content = path.read_bytes()
+    path.write_bytes(content[:16] + page_bytes.to_bytes(2, "big") + content[18:])
+    assert salvage(path, tmp_path / "found.jsonl").request_ids == 3
+    assert [line["row"] for line in lines_of(tmp_path / "found.jsonl")] == ["a", "b", "c", "d"]
 
 
 def test_a_file_that_is_far_too_large_is_not_read_into_memory(tmp_path: Path) -> None:

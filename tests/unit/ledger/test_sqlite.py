@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
+import threading
 from pathlib import Path
 from unittest.mock import MagicMock
 
@@ -66,6 +68,13 @@ async def test_a_ledger_that_is_opened_knows_at_once_what_is_in_it(tmp_path: Pat
     await book.ledger.aclose()
 
 
+async def test_the_event_loop_goes_on_while_the_ledger_writes(tmp_path: Path) -> None:
+    ledger, went_on = SqliteLedger(tmp_path / "ledger.db"), threading.Event()
+    asyncio.get_running_loop().call_soon(went_on.set)
+    assert await ledger._writer.do(lambda connection: went_on.wait(1.0))
+    await ledger.aclose()
+
+
 async def test_runs_are_numbered_and_kept_with_how_they_ended(tmp_path: Path) -> None:
     book = Book(tmp_path / "ledger.db")
     assert [await book.ledger.begin_run(NOW + n, 7 + n, f"host{n}") for n in range(2)] == [1, 2]
@@ -74,6 +83,7 @@ async def test_runs_are_numbered_and_kept_with_how_they_ended(tmp_path: Path) ->
         runs = [(run.started_at, run.ended_at, run.exit_reason, run.pid, run.host) for run in reader.runs()]
     assert runs == [(NOW, NOW + 9, "interrupted", 7, "host0"), (NOW + 1, None, None, 8, "host1")]
     await book.ledger.aclose()
+    assert await SqliteLedger(None, threaded=False).begin_run(NOW, 7, "in memory") == 1
 
 
 @pytest.mark.fault("A14")
@@ -115,11 +125,16 @@ def test_a_file_that_is_no_ledger_is_let_go_of(tmp_path: Path, monkeypatch: pyte
     path = tmp_path / "ledger.db"
     SqliteLedger(path, threaded=False)._writer._transactions.connection.close()  # type: ignore[attr-defined]
     closed.reset_mock()
-    for sql in ("UPDATE tallies SET rows = 7", "DROP TABLE tallies", "PRAGMA application_id = 1"):
+    words = {
+        "UPDATE tallies SET rows = 7": "its tallies say",
+        "DROP TABLE tallies": "the ledger cannot be opened: no such table",
+        "PRAGMA application_id = 1": "some other program",
+    }
+    for sql, said in words.items():
         connection = connect(path, isolation_level=None)
         connection.execute(sql)
         connection.close()
-        with pytest.raises(LedgerError):
+        with pytest.raises(LedgerError, match=said):
             SqliteLedger(path)
         closed.assert_called_once()
         closed.reset_mock()

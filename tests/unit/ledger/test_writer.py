@@ -254,6 +254,22 @@ async def test_who_comes_while_it_closes_is_told_and_does_not_wait_for_ever(note
 
 
 @pytest.mark.fault("A12")
+async def test_who_comes_in_the_very_moment_in_which_the_thread_dies_hears_of_it(notes: Notes) -> None:
+    writer = ThreadWriter(notes.connection, notes.committed)
+    tasks = writer._tasks
+
+    class NobodyTakesThem:
+        def put(self, task: object) -> None:
+            writer._death = LedgerError("the ledger's writer died")
+
+    writer._tasks = NobodyTakesThem()  # type: ignore[assignment]
+    with pytest.raises(LedgerError, match="the ledger's writer died"):
+        await asyncio.wait_for(writer.do(count), 10)
+    writer._tasks = tasks
+    await writer.aclose()
+
+
+@pytest.mark.fault("A12")
 async def test_everybody_who_waits_for_a_thread_that_dies_hears_of_it(notes: Notes, monkeypatch: pytest.MonkeyPatch) -> None:
     writer = ThreadWriter(notes.connection, notes.committed)
     hold, first = await held(writer)
