@@ -7,12 +7,18 @@ import json
 import sqlite3
 from typing import Any
 
+from batcher.compact import compact_encoder
 from batcher.errors import LedgerError
 from batcher.events import Event
 from batcher.ledger.faults import SALVAGE_REMEDY
 from batcher.model import Artifact, CancelWish, Failure, FailureKind, InputFile, Job, JobSpec, State
 
 Value = str | int | float | None
+
+_ENCODERS = {
+    sort_keys: [compact_encoder(sort_keys=sort_keys, ensure_ascii=ascii_only, default=dataclasses.asdict) for ascii_only in (False, True)]
+    for sort_keys in (False, True)
+}
 
 
 def to_json(value: object) -> str:
@@ -24,7 +30,7 @@ def spec_values(spec: JobSpec) -> tuple[Value, ...]:
     """The columns of `specs` after `seq`, in their order."""
     return (
         spec.key, spec.row_id, spec.fingerprint, spec.job, spec.model, _dumps(spec.body, sort_keys=False), spec.stem,
-        to_json(spec.fields), to_json(spec.axes), to_json(spec.inputs), spec.where,
+        to_json(spec.fields), to_json(spec.axes) if spec.axes else "{}", to_json(spec.inputs) if spec.inputs else "[]", spec.where,
     )  # fmt: skip
 
 
@@ -75,13 +81,14 @@ def event_values(event: Event) -> tuple[str, str | None]:
 
 
 def _dumps(value: object, *, sort_keys: bool) -> str:
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=sort_keys, default=dataclasses.asdict)
+    encode, encode_as_ascii = _ENCODERS[sort_keys]
+    text = encode(value)
     if text.isascii():
         return text
     try:
         text.encode()
     except UnicodeEncodeError:  # half a character, as a server may send it in a link: SQLite takes it only when it is written out
-        return json.dumps(value, separators=(",", ":"), sort_keys=sort_keys, default=dataclasses.asdict)
+        return encode_as_ascii(value)
     return text
 
 
