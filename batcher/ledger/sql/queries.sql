@@ -22,6 +22,9 @@ WHERE j.state = 'submitting' ORDER BY j.position
 -- name: where_page
 WHERE j.listed AND j.position > :after ORDER BY j.position LIMIT :limit
 
+-- name: where_page_of_state
+WHERE j.listed AND j.state = :state AND j.position > :after ORDER BY j.position LIMIT :limit
+
 -- name: where_row
 WHERE j.listed AND s.row_id = :row_id ORDER BY j.position
 
@@ -182,16 +185,19 @@ SELECT s.row_id FROM jobs AS j JOIN specs AS s USING (seq) WHERE j.request_id = 
 SELECT s.row_id FROM jobs AS j JOIN specs AS s USING (seq) WHERE j.request_id = ? AND j.seq <> ? LIMIT 1
 
 -- name: select_shared_requests
-WITH holders AS (
-    SELECT seq, request_id, state FROM jobs WHERE request_id IS NOT NULL AND state IN ('in_doubt', 'submitted', 'produced', 'done', 'failed')
+WITH several AS MATERIALIZED (SELECT request_id FROM jobs WHERE request_id IS NOT NULL GROUP BY request_id HAVING count(*) > 1),
+shared AS MATERIALIZED (
+    SELECT seq, request_id, state FROM jobs
+    WHERE request_id IN several AND +state IN ('in_doubt', 'submitted', 'produced', 'done', 'failed')
 ),
-shared AS MATERIALIZED (SELECT * FROM holders WHERE request_id IN (SELECT request_id FROM holders GROUP BY request_id HAVING count(*) > 1)),
 unsettled AS (
     SELECT request_id FROM shared WHERE state <> 'in_doubt' AND NOT EXISTS (
         SELECT 1 FROM events WHERE events.seq = shared.seq AND name = 'Adopt' AND json_extract(detail, '$.request_id') = shared.request_id
     )
 )
-SELECT h.request_id, s.row_id FROM shared AS h JOIN specs AS s USING (seq) WHERE h.request_id IN unsettled ORDER BY h.request_id, h.seq
+SELECT h.request_id, s.row_id FROM shared AS h JOIN specs AS s USING (seq)
+WHERE h.request_id IN unsettled AND h.request_id IN (SELECT request_id FROM shared GROUP BY request_id HAVING count(*) > 1)
+ORDER BY h.request_id, h.seq
 
 -- name: select_same_files
 WITH files AS (
