@@ -61,13 +61,14 @@ def _job_from(row: sqlite3.Row | tuple[Any, ...]) -> Job:
     ) = row  # fmt: skip
     spec = JobSpec(
         key=key, row_id=row_id, fingerprint=fingerprint, job=job, model=model, body=json.loads(body), stem=stem, fields=json.loads(fields),
-        axes=json.loads(axes), inputs=tuple(InputFile(**item) for item in json.loads(inputs)), where=source,
+        axes={} if axes == "{}" else json.loads(axes), inputs=() if inputs == "[]" else tuple(InputFile(**item) for item in json.loads(inputs)),
+        where=source,
     )  # fmt: skip
     return Job(
         seq=seq, spec=spec, state=State(state), attempts=attempts, refusals=refusals, fetches=fetches, request_id=request_id,
         queued=None if queued is None else bool(queued), queue_position=queue_position, not_before=not_before, submitted_at=submitted_at,
         started_at=started_at, produced_at=produced_at, ended_at=ended_at, download_s=download_s,
-        outputs=tuple(json.loads(outputs)) if outputs else (), artifacts=tuple(Artifact(**item) for item in json.loads(artifacts or "[]")),
+        outputs=tuple(json.loads(outputs)) if outputs else (), artifacts=tuple(Artifact(**item) for item in json.loads(artifacts)) if artifacts else (),
         cost_usd=cost_usd, earlier_cost_usd=earlier_cost_usd, unpriced=unpriced, failure=_failure(failure),
         cancel=CancelWish(cancel) if cancel else None,
         cancel_refused=bool(cancel_refused), polls=polls, poll_failures=poll_failures, position=position,
