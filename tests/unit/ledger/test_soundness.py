@@ -24,6 +24,11 @@ pytestmark = pytest.mark.fault("B6")
 ROWS = 200
 
 
+@pytest.fixture(autouse=True)
+def _every_ledger_is_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("batcher.folder.QUICKLY_CHECKED_BYTES", 0)
+
+
 @pytest.fixture
 async def out(tmp_path: Path) -> Path:
     """A folder whose last owner planned some rows, submitted one, and went in order."""
@@ -67,6 +72,12 @@ async def test_a_ledger_that_was_closed_properly_is_checked_beside_and_sealed_ag
 )
 async def test_one_that_anybody_touched_since_is_checked_before(out: Path, touch: Callable[[Path], object]) -> None:
     touch(out / LEDGER)
+    async with open_folder(out, create=False) as ledger:
+        assert not ledger.is_sealed
+
+
+async def test_a_small_one_is_always_checked_before(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
     async with open_folder(out, create=False) as ledger:
         assert not ledger.is_sealed
 
