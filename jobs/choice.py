@@ -30,6 +30,10 @@ class Choice:
         """Whether the model has this field of the definition."""
         return self.field_of(name) in _fields_of(self.input)
 
+    def take(self, given: dict[str, Any]) -> ModelInput:
+        """The model's input of these fields of the definition. Raises `ValidationError`."""
+        return self.input.model_validate({self.field_of(name): value for name, value in given.items()} if self.renamed else given)
+
 
 @lru_cache(256)  # a memo and no state: asked for each field of each row, and pydantic does not answer at once
 def _fields_of(shape: type[BaseModel]) -> frozenset[str]:
@@ -64,21 +68,20 @@ class ModelChoice(Definition):
 
     def faults(self) -> list[InitErrorDetails]:
         """What the chosen model does not know or take of the row, under the definition's names."""
-        choice = self.choice
-        unknown = [self._unknown_to_model(name) for name in self.given() if not choice.knows(name)]
+        choice, given = self.choice, self.given()
+        unknown = [self._unknown_to_model(name) for name in given if not choice.knows(name)]
         if unknown:
             return unknown
         try:
-            _ = self.model_input
+            vars(self)["model_input"] = choice.take(given)
         except ValidationError as error:
             return [self._in_own_terms(detail) for detail in error.errors()]
         return []
 
     @cached_property
     def model_input(self) -> ModelInput:
-        """The row as the chosen model takes it: made once, when the row is checked. Raises `ValidationError`."""
-        choice, given = self.choice, self.given()
-        return choice.input.model_validate({choice.field_of(name): value for name, value in given.items()} if choice.renamed else given)
+        """The row as the chosen model takes it; there since the row was checked. Raises `ValidationError`."""
+        return self.choice.take(self.given())
 
     @model_validator(mode="after")
     def _fits_the_model(self) -> Self:
