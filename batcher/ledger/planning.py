@@ -84,9 +84,9 @@ class PlanWriter:
     def _drop_upkeep(self) -> list[str]:
         """Make rows cheap to add where there are none: without indexes and tallies to keep. Returns what makes them again."""
         kept = self._connection.execute(self._sql["select_upkeep"]).fetchall()
-        for kind, name, _ in kept:
-            self._connection.execute(f"DROP {kind} {name}")
-        return [sql for _, _, sql in kept]
+        for drop, _ in kept:
+            self._connection.execute(drop)
+        return [sql for _, sql in kept]
 
     def _restore_upkeep(self, dropped: Sequence[str]) -> None:
         """Sorting once takes less than searching for each row."""

@@ -66,7 +66,7 @@ SELECT 1 FROM jobs LIMIT 1
 SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'specs'
 
 -- name: select_upkeep
-SELECT type, name, sql FROM sqlite_schema WHERE type = 'index' AND tbl_name IN ('specs', 'jobs') AND sql IS NOT NULL OR name = 'tally_insert'
+SELECT 'DROP ' || type || ' ' || name, sql FROM sqlite_schema WHERE type = 'index' AND tbl_name IN ('specs', 'jobs') AND sql IS NOT NULL OR name = 'tally_insert'
 
 -- name: tally_first_rows
 UPDATE tallies SET rows = (SELECT count(*) FROM jobs) WHERE state = 'planned'
