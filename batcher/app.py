@@ -195,7 +195,8 @@ class _OpenBatch:
     @asynccontextmanager
     async def _engine(self, observer: Observer) -> AsyncIterator[Engine]:
         storage = LocalStorage(self.options.out)
-        storage.sweep()
+        if not self.ledger.is_sealed:  # else the last process ended in order, and to look through a million files takes its time
+            storage.sweep()
         sweep(self.options.out)
         settings = self.settings
         async with AsyncExitStack() as stack:

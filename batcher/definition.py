@@ -79,7 +79,8 @@ class ModelInput(BaseModel):
 
     def body(self) -> dict[str, Json]:
         """The fields that were given, under the service's names; a field left out takes the service's own default."""
-        return {name: value for name in type(self).model_fields if name in self.model_fields_set and (value := getattr(self, name)) is not None}
+        given = self.model_fields_set
+        return {name: value for name, value in vars(self).items() if value is not None and name in given}
 
 
 class Request(BaseModel):

@@ -18,6 +18,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import BinaryIO, Final
 
+import aiofiles.os
+
 from batcher.errors import InputError
 from batcher.local_files import Identity, identity_of, open_regular, refuse_irregular, refuse_outside
 from batcher.media import HEAD_BYTES, MediaError, inspect_file, sniff
@@ -135,7 +137,7 @@ class DataUriBodies:
             if key in self._cache:
                 self._cache.move_to_end(key)
                 return self._cache[key]
-            uri = await asyncio.to_thread(_read_uri, spec.row_id, file)
+            uri: bytes = await _read_uri(spec.row_id, file)
             if len(uri) <= self._cache_bytes:
                 self._cache[key] = uri
                 self._cached_bytes += len(uri)
@@ -145,6 +147,7 @@ class DataUriBodies:
             return uri
 
 
+@aiofiles.os.wrap
 def _read_uri(row_id: str, file: InputFile) -> bytes:
     changed = InputError(
         f"Row {row_id}: {file.path} is not the file that was planned: it changed, or is gone.",

@@ -144,7 +144,8 @@ class Where:
         return cls(match[1], int(match[2]), int(match[3]) if match[3] else None) if match else cls(text)
 
     def __str__(self) -> str:
-        return ":".join([self.file, *(str(n) for n in (self.line, self.column) if n is not None)])
+        line = "" if self.line is None else f":{self.line}"
+        return f"{self.file}{line}" if self.column is None else f"{self.file}{line}:{self.column}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,6 +40,8 @@ def file_stem(text: str) -> str:
 
 def name_key(stem: str) -> str:
     """The key by which two names are one file on a disk that ignores case and accent composition."""
+    if stem.isascii():
+        return stem.lower()
     return unicodedata.normalize("NFC", unicodedata.normalize("NFD", stem).casefold())
 
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import json
 import os
 import random
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +15,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from batcher.compact import compact_encoder
 from batcher.definition import SEED_MAX, MediaRef, ModelInput, RandomSeed, Request
 from batcher.discovery import Definitions
 from batcher.errors import BatcherError, ManifestError, Problem
@@ -60,18 +60,15 @@ class Planner:
             else:
                 yield from self._plan_row(row)
 
-    def _plan_row(self, row: Row) -> Iterator[JobSpec | Problem]:
+    def _plan_row(self, row: Row) -> Sequence[JobSpec | Problem]:
         try:
             request = self._request(row)
         except _ProblemsError as error:
-            yield from error.problems
-            yield from self._media_problems(row, error)
-            return
+            return [*error.problems, *self._media_problems(row, error)]
         body = _Body(self._manifest, row, self._rng)
         rendered = body.resolve(request.body, ())
         problems = [*body.problems, *(self._undeclared_media(row, request.body) if self._recipe.known_fields is None else ())]
-        spec = None if problems else self._spec(row, request, body, rendered)
-        yield from problems if spec is None else [spec]
+        return problems or [self._spec(row, request, body, rendered)]
 
     def _request(self, row: Row) -> Request:
         """The request of a row, typed where a definition knows the model. Raises `_ProblemsError`."""
@@ -141,12 +138,12 @@ class Planner:
         row_id = row.id if row.id is not None else print_[:12]
         names: dict[str, Json] = {**row.extras, **row.fields, **row.axes, "id": row_id}
         try:
-            stem = "/".join(file_stem(part.render_text(names)) for part in self._stem)
+            stem = "/".join([file_stem(part.render_text(names)) for part in self._stem])
         except TemplateError as error:
             return Problem(row.where, error.message, field="output.name", hint=error.hint)
         return JobSpec(
             key=print_ if row.id is None else f"id:{row.id}", row_id=row_id, fingerprint=print_, job=self._recipe.job, model=request.model,
-            body=body.draw_seeds(rendered), stem=stem, fields=dict(row.fields) | dict(row.extras), axes=dict(row.axes), inputs=tuple(body.inputs),
+            body=body.draw_seeds(rendered), stem=stem, fields={**row.fields, **row.extras}, axes=dict(row.axes), inputs=tuple(body.inputs),
             where=str(row.where),
         )  # fmt: skip
 
@@ -168,9 +165,12 @@ def choose_recipe(manifest: Manifest, definitions: Definitions) -> Recipe:
     return Recipe(job, frozenset(definition.model_fields), definition.main_media_field, head.model, definition)
 
 
+_canonical = compact_encoder(sort_keys=True)
+
+
 def fingerprint(model: str, body: Json) -> str:
     """The hash of a request as it will be sent, input bytes by their own hash: 32 hexadecimal digits."""
-    text = json.dumps({"model": model, "body": body}, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    text = _canonical({"model": model, "body": body})
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
@@ -204,6 +204,7 @@ class _Body:
         self._manifest = manifest
         self._row = row
         self._rng = rng
+        self._has_random_seeds = False
         self.inputs: list[InputFile] = []
         self.problems: list[Problem] = []
 
@@ -211,31 +212,39 @@ class _Body:
         """`value` with each local file replaced by `{"$input": n}`; seeds stay for `draw_seeds`."""
         if isinstance(value, MediaRef):
             return self._media(value, path)
-        if isinstance(value, Mapping):
+        if isinstance(value, (dict, Mapping)):
             if "$input" in value:
                 self._problem(path, "", "the key $input is reserved")
-            return {key: self.resolve(item, (*path, str(key))) for key, item in value.items()}
+            return {key: item if type(item) is str else self.resolve(item, (*path, str(key))) for key, item in value.items()}
         if isinstance(value, (list, tuple)):
             return [self.resolve(item, path) for item in value]
+        if isinstance(value, RandomSeed):
+            self._has_random_seeds = True
         return value
 
     def identity(self, value: Any) -> Any:
-        """`value` as it counts for the row's identity: files by their content, seeds left to chance all alike."""
+        """What `resolve` made, as it counts for the row's identity: files by their content, seeds left to chance all alike."""
+        return self._identity(value) if self.inputs or self._has_random_seeds else value
+
+    def draw_seeds(self, value: Any) -> Any:
+        """What `resolve` made, with a number in place of each seed left to chance."""
+        return self._draw_seeds(value) if self._has_random_seeds else value
+
+    def _identity(self, value: Any) -> Any:
         if isinstance(value, RandomSeed):
             return "random"
         if isinstance(value, dict):
             if "$input" in value:
                 return {"$sha256": self.inputs[value["$input"]].sha256}
-            return {key: self.identity(item) for key, item in value.items()}
-        return [self.identity(item) for item in value] if isinstance(value, list) else value
+            return {key: self._identity(item) for key, item in value.items()}
+        return [self._identity(item) for item in value] if isinstance(value, list) else value
 
-    def draw_seeds(self, value: Any) -> Any:
-        """`value` with a number in place of each seed left to chance."""
+    def _draw_seeds(self, value: Any) -> Any:
         if isinstance(value, RandomSeed):
             return self._rng.randint(0, SEED_MAX)
         if isinstance(value, dict):
-            return {key: self.draw_seeds(item) for key, item in value.items()}
-        return [self.draw_seeds(item) for item in value] if isinstance(value, list) else value
+            return {key: self._draw_seeds(item) for key, item in value.items()}
+        return [self._draw_seeds(item) for item in value] if isinstance(value, list) else value
 
     def _media(self, ref: MediaRef, path: tuple[str, ...]) -> Json:
         text = str(ref)

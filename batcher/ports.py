@@ -195,7 +195,7 @@ class Ledger(Protocol):
         """Keep `job` as it is after `event`. Durable when it returns.
 
         Returns the name of another row that has the request which `job` was just accepted as, if one has: ids of requests must differ.
-        Raises a plain `OutputError` for a claim that the disk has no room for.
+        Raises a plain `OutputError` for a claim that the disk has no room for, or that comes after damage was found in the ledger.
         """
         ...
 

@@ -24,8 +24,6 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-import aiofiles.os
-
 from batcher.crashpoints import reach
 from batcher.errors import OutputError
 from batcher.ports import Published
@@ -225,7 +223,7 @@ class LocalDraft:
         self._remove()
 
     async def _do(self, work: Callable[[], T]) -> T:
-        self._work = asyncio.ensure_future(_in_thread(work, executor=self._storage.threads))
+        self._work = asyncio.get_running_loop().run_in_executor(self._storage.threads, work)
         result: T = await asyncio.shield(self._work)
         return result
 
@@ -301,11 +299,6 @@ class _SharedSync:
             upto = self._asked[folder]
             sync_folder(folder)
             self._done[folder] = upto
-
-
-@aiofiles.os.wrap
-def _in_thread(work: Callable[[], Any]) -> Any:
-    return work()
 
 
 def _parts(name: str) -> list[str]:

@@ -40,8 +40,15 @@ class Service:
         self.base = ""
         self.counts = {"submits": 0, "polls": 0, "results": 0, "files": 0}
         self.lag_s = 0.0
+        self.first_at: float | None = None
+        """When the first request came since that was last asked for; a clock that all processes share."""
 
     def answer(self, method: str, path: str) -> bytes:
+        if path == "/first":
+            first, self.first_at = self.first_at, None
+            return self.json(str(first or "null"))
+        if path != "/counts":
+            self.first_at = self.first_at or time.monotonic()
         if path.startswith("/files/"):
             self.counts["files"] += 1
             return self.file

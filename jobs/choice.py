@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
 from typing import Any, ClassVar, Self
 
-from pydantic import ValidationError, model_validator
+from pydantic import BaseModel, ValidationError, model_validator
 from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
 from batcher.definition import Definition, ModelInput, Request
@@ -27,7 +28,21 @@ class Choice:
 
     def knows(self, name: str) -> bool:
         """Whether the model has this field of the definition."""
-        return self.field_of(name) in self.input.model_fields
+        return self.field_of(name) in _fields_of(self.input)
+
+    def take(self, given: dict[str, Any]) -> ModelInput:
+        """The model's input of these fields of the definition. Raises `ValidationError`."""
+        return self.input.model_validate({self.field_of(name): value for name, value in given.items()} if self.renamed else given)
+
+
+@lru_cache(256)  # a memo and no state: asked for each field of each row, and pydantic does not answer at once
+def _fields_of(shape: type[BaseModel]) -> frozenset[str]:
+    return frozenset(shape.model_fields)
+
+
+@lru_cache(256)
+def _choice_of(definition: type[ModelChoice], model: str) -> Choice:
+    return next(one for one in definition.choices if model in (one.name, one.model_id))
 
 
 class ModelChoice(Definition):
@@ -40,31 +55,33 @@ class ModelChoice(Definition):
     @property
     def choice(self) -> Choice:
         """The model that the row names."""
-        return next(one for one in self.choices if self.model in (one.name, one.model_id))
+        return _choice_of(type(self), self.model)
 
     def request(self) -> Request:
         """The row in the chosen model's own terms."""
-        return Request(model=self.choice.model_id, body=self._model_input().body())
+        return Request(model=self.choice.model_id, body=self.model_input.body())
 
     def given(self) -> dict[str, Any]:
         """The fields that the row gives, the model apart, under the definition's names."""
-        values = {name: getattr(self, name) for name in type(self).model_fields if name in self.model_fields_set}
-        return {name: value for name, value in values.items() if name != "model" and value is not None}
+        given = self.model_fields_set
+        return {name: value for name, value in vars(self).items() if value is not None and name in given and name != "model"}
 
     def faults(self) -> list[InitErrorDetails]:
         """What the chosen model does not know or take of the row, under the definition's names."""
-        unknown = [self._unknown_to_model(name) for name in self.given() if not self.choice.knows(name)]
+        choice, given = self.choice, self.given()
+        unknown = [self._unknown_to_model(name) for name in given if not choice.knows(name)]
         if unknown:
             return unknown
         try:
-            self._model_input()
+            vars(self)["model_input"] = choice.take(given)
         except ValidationError as error:
             return [self._in_own_terms(detail) for detail in error.errors()]
         return []
 
-    def _model_input(self) -> ModelInput:
-        choice = self.choice
-        return choice.input.model_validate({choice.field_of(name): value for name, value in self.given().items()})
+    @cached_property
+    def model_input(self) -> ModelInput:
+        """The row as the chosen model takes it; there since the row was checked. Raises `ValidationError`."""
+        return self.choice.take(self.given())
 
     @model_validator(mode="after")
     def _fits_the_model(self) -> Self:

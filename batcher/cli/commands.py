@@ -244,8 +244,7 @@ def status(folder: Folder, json_: Annotated[bool, typer.Option("--json", help="A
     """Say how far the batch in DIR is; also while it runs."""
     import json
 
-    from batcher.folder import LEDGER
-    from batcher.ledger import LedgerReader
+    from batcher.ledger import LEDGER, LedgerReader
     from batcher.observe import state_words
 
     with LedgerReader(folder / LEDGER) as reader:
@@ -300,8 +299,7 @@ def report(folder: Folder) -> None:
     """Write report.json and results.jsonl of DIR again, from its ledger."""
     import time
 
-    from batcher.folder import LEDGER
-    from batcher.ledger import LedgerReader
+    from batcher.ledger import LEDGER, LedgerReader
     from batcher.report import write_report
 
     with LedgerReader(folder / LEDGER) as reader:

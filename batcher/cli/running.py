@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import os
 import signal
@@ -19,6 +18,8 @@ from batcher.cli.streams import hurry_streams
 from batcher.model import ExitReason
 
 if TYPE_CHECKING:
+    import asyncio
+
     from batcher.app import Outcome, RunOptions
     from batcher.config import Environment
     from batcher.ports import PlanSummary
@@ -74,6 +75,8 @@ def environment() -> Environment:
 
 def wait_for(main: Coroutine[Any, Any, T]) -> T:
     """Run `main` on the fastest event loop there is."""
+    import asyncio
+
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         return runner.run(main)
 
@@ -88,6 +91,8 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 async def until_signalled(serving: Coroutine[Any, Any, None]) -> None:
     """Serve until a signal comes, and leave as if that were the end of it."""
+    import asyncio
+
     task = asyncio.ensure_future(serving)
     loop = asyncio.get_running_loop()
     on_signals(lambda number: loop.call_soon_threadsafe(task.cancel))

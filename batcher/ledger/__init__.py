@@ -6,9 +6,11 @@ from batcher.ledger.place import is_another, place_of
 from batcher.ledger.reader import LedgerReader
 from batcher.ledger.reserve import Reserve
 from batcher.ledger.salvage import salvage
+from batcher.ledger.soundness import seal_of
 from batcher.ledger.sqlite import SqliteLedger
+from batcher.ledger.wal import has_wal
 
 LEDGER = "ledger.db"
 """What the ledger is called in the output folder."""
 
-__all__ = ["LEDGER", "LedgerReader", "Owner", "Reserve", "SqliteLedger", "is_another", "is_network", "place_of", "salvage"]
+__all__ = ["LEDGER", "LedgerReader", "Owner", "Reserve", "SqliteLedger", "has_wal", "is_another", "is_network", "place_of", "salvage", "seal_of"]

@@ -7,6 +7,7 @@ import json
 import sqlite3
 from typing import Any
 
+from batcher.compact import compact_encoder
 from batcher.errors import LedgerError
 from batcher.events import Event
 from batcher.ledger.faults import SALVAGE_REMEDY
@@ -26,7 +27,7 @@ def spec_values(spec: JobSpec) -> tuple[Value, ...]:
     """The columns of `specs` after `seq`, in their order."""
     return (
         spec.key, spec.row_id, spec.fingerprint, spec.job, spec.model, _dumps(spec.body, sort_keys=False), spec.stem,
-        to_json(spec.fields), to_json(spec.axes), to_json(spec.inputs), spec.where,
+        to_json(spec.fields), to_json(spec.axes) if spec.axes else "{}", to_json(spec.inputs) if spec.inputs else "[]", spec.where,
     )  # fmt: skip
 
 
@@ -57,7 +58,7 @@ def _job_from(row: sqlite3.Row | tuple[Any, ...]) -> Job:
     ) = row  # fmt: skip
     spec = JobSpec(
         key=key, row_id=row_id, fingerprint=fingerprint, job=job, model=model, body=json.loads(body), stem=stem, fields=json.loads(fields),
-        axes=json.loads(axes) if axes != "{}" else {}, inputs=tuple(InputFile(**item) for item in json.loads(inputs)) if inputs != "[]" else (),
+        axes={} if axes == "{}" else json.loads(axes), inputs=() if inputs == "[]" else tuple(InputFile(**item) for item in json.loads(inputs)),
         where=source,
     )  # fmt: skip
     return Job(
@@ -88,14 +89,21 @@ def _plain(record: object) -> dict[str, object]:
     return {name: getattr(record, name) for name in _field_names(type(record))}
 
 
+_ENCODERS = {
+    sort_keys: [compact_encoder(sort_keys=sort_keys, ensure_ascii=ascii_only, default=_plain) for ascii_only in (False, True)]
+    for sort_keys in (False, True)
+}
+
+
 def _dumps(value: object, *, sort_keys: bool) -> str:
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=sort_keys, default=_plain)
+    encode, encode_as_ascii = _ENCODERS[sort_keys]
+    text = encode(value)
     if text.isascii():
         return text
     try:
         text.encode()
     except UnicodeEncodeError:  # half a character, as a server may send it in a link: SQLite takes it only when it is written out
-        return json.dumps(value, separators=(",", ":"), sort_keys=sort_keys, default=_plain)
+        return encode_as_ascii(value)
     return text
 
 

@@ -8,6 +8,7 @@ import os
 import socket
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
@@ -46,8 +47,11 @@ class Owner:
             whose = self._describe()
             self._file.close()
             raise OutputError(f"{folder} is in use: {whose}", "Wait for it to end, stop it, or choose another --out folder.") from error
-        self.found_closed = bool(self._read().get("closed"))
+        found = self._read()
+        self.found_closed = bool(found.get("closed"))
         """Whether the last owner closed the ledger before it went."""
+        self.found_seal = found.get("seal")
+        """How the ledger was then, if all of it was known to be sound."""
         self._facts = {"pid": os.getpid(), "host": socket.gethostname(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
         self._write(self._facts)
 
@@ -73,9 +77,9 @@ class Owner:
             os.lseek(descriptor, 0, os.SEEK_SET)
             os.write(descriptor, json.dumps(facts).encode())
 
-    def close(self) -> None:
-        """Note that the ledger was closed, so that nothing of it is anywhere else than in its own file."""
-        self._write({**self._facts, "closed": True})
+    def close(self, seal: Sequence[int] | None = None) -> None:
+        """Note that the ledger was closed, so that nothing of it is anywhere else than in its own file; and its `seal`, where it is sound."""
+        self._write({**self._facts, "closed": True, "seal": seal})
 
     def release(self) -> None:
         """Let go of the folder."""

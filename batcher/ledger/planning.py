@@ -1,11 +1,17 @@
-"""Making the rows of a manifest the rows of the batch, in one transaction."""
+"""Making the rows of a manifest the rows of the batch, in one transaction.
+
+Rows come by the million, so they are looked up and written by the chunk, and what only the whole plan can tell, such as two rows with one file name,
+is found in one go at the end.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields, replace
+from itertools import islice
 
 from batcher.errors import ManifestError, Problem
 from batcher.ledger.codec import spec_values, to_json
@@ -15,11 +21,17 @@ from batcher.naming import name_key
 from batcher.ports import PlanSummary
 
 PROBLEMS_SHOWN = 50
+CHUNK = 256
+"""Rows looked up and written at once."""
+
+CACHE_KB = 32 * 1024
+"""What SQLite may keep of the file in memory meanwhile: with less, the index of keys that are hashes is read from the disk again and again."""
+
 UNDER_WAY = frozenset({State.SUBMITTING, State.IN_DOUBT, State.SUBMITTED, State.PRODUCED})
 
 
 class PlanWriter:
-    """Writes specs one by one into an open transaction and keeps account."""
+    """Writes specs into an open transaction and keeps account."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
@@ -32,51 +44,100 @@ class PlanWriter:
         self._refused: set[int] = set()
         """Rows that the manifest names, but not as they may be."""
         self._position = 0
+        self._last_seq: int = connection.execute(self._sql["select_last_seq"]).fetchone()[0]
+        self._is_first = connection.execute(self._sql["has_rows"]).fetchone() is None
+        """Whether the batch has no rows yet."""
+        self._taken: dict[str, JobSpec] = {}
+        """The specs of this chunk that are rows of the batch now, by key."""
+        self._new: list[tuple[int, int, JobSpec]] = []
+        """Those of them that are new, with number and position: not written yet."""
+        self._seen: list[tuple[int, str]] = []
 
     def plan(self, items: Iterable[JobSpec | Problem]) -> PlanSummary:
         """Take every item in turn. Raises `ManifestError` with all problems; then the transaction must be undone."""
+        cache = self._connection.execute("PRAGMA cache_size").fetchone()[0]
+        self._connection.execute(f"PRAGMA cache_size = {-CACHE_KB}")
+        try:
+            return self._plan(items)
+        finally:
+            self._connection.execute(f"PRAGMA cache_size = {cache}")
+
+    def _plan(self, items: Iterable[JobSpec | Problem]) -> PlanSummary:
         self._connection.execute(self._sql["begin_seen"])
-        for item in items:
-            if isinstance(item, Problem):
-                self._note(item)
-            else:
-                self._position += 1
-                self._add(item)
-        self._settle_unnamed()
+        dropped = self._drop_upkeep() if self._is_first else []
+        rest = iter(items)
+        while chunk := list(islice(rest, CHUNK)):
+            self._take(chunk)
+        self._restore_upkeep(dropped)
+        self._connection.execute(self._sql["index_seen"])
+        self._settle_names()
+        if not self._is_first:
+            self._settle_unnamed()
         if self._problem_count:
             problems = [replace(problem, more_rows=more) for problem, more in self._problems.items()]
             raise ManifestError(problems, self._problem_count)
-        self._counts["repeated"] = self._connection.execute(self._sql["count_repeated"]).fetchone()[0]
+        self._counts["repeated"] = self._count_repeated()
         self._connection.execute(self._sql["end_seen"])
         self._counts["total"] = sum(self._counts[name] for name in ("new", "changed", "reused", "kept"))
         return PlanSummary(**self._counts)
 
-    def _add(self, spec: JobSpec) -> None:
-        known = self._known(spec.key)
-        if known is not None and (seen := self._one("select_seen", known["seq"])) is not None:
-            self._add_again(spec, known, seen["fingerprint"])
+    def _drop_upkeep(self) -> list[str]:
+        """Make rows cheap to add where there are none: without indexes and tallies to keep. Returns what makes them again."""
+        kept = self._connection.execute(self._sql["select_upkeep"]).fetchall()
+        for drop, _ in kept:
+            self._connection.execute(drop)
+        return [sql for _, sql in kept]
+
+    def _restore_upkeep(self, dropped: Sequence[str]) -> None:
+        """Sorting once takes less than searching for each row."""
+        for sql in dropped:
+            self._connection.execute(sql)
+        if dropped:
+            self._connection.execute(self._sql["tally_first_rows"])
+
+    def _take(self, chunk: Sequence[JobSpec | Problem]) -> None:
+        known = self._look_up([item.key for item in chunk if not isinstance(item, Problem)])
+        for item in chunk:
+            if isinstance(item, Problem):
+                self._note(item)
+            else:
+                self._position += 1
+                self._add(item, known.get(item.key))
+        self._connection.executemany(self._sql["insert_spec"], ((seq, *spec_values(spec)) for seq, _, spec in self._new))
+        self._connection.executemany(self._sql["insert_job"], ((seq, position) for seq, position, _ in self._new))
+        self._connection.executemany(self._sql["insert_seen"], self._seen)
+        for written in (self._taken, self._new, self._seen):
+            written.clear()
+
+    def _look_up(self, keys: Sequence[str]) -> dict[str, sqlite3.Row]:
+        """The rows that have these keys, by key."""
+        return {row["key"]: row for row in self._connection.execute(self._sql["select_known"], (json.dumps(keys),))}
+
+    def _add(self, spec: JobSpec, known: sqlite3.Row | None) -> None:
+        if (first := self._taken.get(spec.key)) is not None:
+            self._add_again(spec, first.fingerprint, first.where)
         elif known is None:
-            cursor = self._connection.execute(self._sql["insert_spec"], spec_values(spec))
-            seq = cursor.lastrowid or 0
-            self._connection.execute(self._sql["insert_job"], (seq, self._position))
-            self._see(seq, spec)
+            self._last_seq += 1
+            self._new.append((self._last_seq, self._position, spec))
+            self._see(self._last_seq, spec)
             self._counts["new"] += 1
+        elif known["is_seen"]:
+            self._add_again(spec, known["fingerprint"], known["source"])
         elif known["fingerprint"] == spec.fingerprint:
             self._reuse(spec, known)
         else:
             self._change(spec, known)
 
-    def _add_again(self, spec: JobSpec, known: sqlite3.Row, fingerprint: str) -> None:
+    def _add_again(self, spec: JobSpec, fingerprint: str, source: str) -> None:
         """The same key twice in one manifest: a row without id is one more of its kind; a row with id must be the same row."""
         if spec.key == spec.fingerprint:
             nth = self._repeats[spec.key] = self._repeats.get(spec.key, 1) + 1
-            self._add(replace(spec, key=f"{spec.key}#{nth}", row_id=f"{spec.row_id}-{nth}", stem=f"{spec.stem}-{nth}"))
+            another = replace(spec, key=f"{spec.key}#{nth}", row_id=f"{spec.row_id}-{nth}", stem=f"{spec.stem}-{nth}")
+            self._add(another, self._look_up([another.key]).get(another.key))
         elif fingerprint == spec.fingerprint:
             self._counts["duplicates"] += 1
         else:
-            self._problem(
-                spec, f"the id {spec.row_id!r} is used by {known['source']} too, for a different row", field="id", hint="give each row its own id"
-            )
+            self._problem(spec, f"the id {spec.row_id!r} is used by {source} too, for a different row", field="id", hint="give each row its own id")
 
     def _reuse(self, spec: JobSpec, known: sqlite3.Row) -> None:
         seq = known["seq"]
@@ -105,13 +166,14 @@ class PlanWriter:
         self._counts["changed"] += 1
 
     def _see(self, seq: int, spec: JobSpec) -> None:
-        try:
-            self._connection.execute(self._sql["insert_seen"], (seq, name_key(spec.stem), spec.fingerprint, _request_hash(spec)))
-        except sqlite3.IntegrityError:
-            self._refused.add(seq)
-            other = self._one("select_seen_name", name_key(spec.stem))
-            whose = f"row {other['row_id']!r} of {other['source']}" if other else "another row"
-            self._problem(spec, f"row {spec.row_id!r} would write the same file, {spec.stem!r}, as {whose}", hint="see output: name")
+        self._taken[spec.key] = spec
+        self._seen.append((seq, name_key(spec.stem)))
+
+    def _settle_names(self) -> None:
+        """No two rows write the same file."""
+        for row_id, stem, source, other_id, other_source in self._connection.execute(self._sql["select_clashes"]):
+            message = f"row {row_id!r} would write the same file, {stem!r}, as row {other_id!r} of {other_source}"
+            self._note(Problem(Where.parse(source), message, hint="see output: name"))
 
     def _settle_unnamed(self) -> None:
         """Rows that the manifest names no more: forgotten if nothing was paid, kept in the batch while their request may still bring something."""
@@ -131,8 +193,22 @@ class PlanWriter:
         unlisted = self._connection.execute(self._sql["unlist_dropped"]).rowcount
         self._counts["dropped"] = deleted + unlisted
 
-    def _known(self, key: str) -> sqlite3.Row | None:
-        return self._one("select_known", key)
+    def _count_repeated(self) -> int:
+        """How many rows make the very request of another one, also by the seeds that were drawn for them."""
+        self._connection.execute(self._sql["begin_requests"])
+        same = self._connection.execute(self._sql["select_same_fingerprints"])
+        rows = 0
+
+        def digests() -> Iterator[tuple[bytes]]:
+            nonlocal rows
+            for fingerprint, body in same:
+                rows += 1
+                text = f"{fingerprint} {to_json(json.loads(body))}"
+                yield (hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(),)
+
+        requests = self._connection.executemany(self._sql["insert_request"], digests()).rowcount
+        self._connection.execute(self._sql["end_requests"])
+        return rows - max(0, requests)
 
     def _one(self, statement: str, value: object) -> sqlite3.Row | None:
         row: sqlite3.Row | None = self._connection.execute(self._sql[statement], (value,)).fetchone()
@@ -148,8 +224,3 @@ class PlanWriter:
         self._problem_count += 1
         if len(self._problems) < PROBLEMS_SHOWN:
             self._problems[problem] = 0
-
-
-def _request_hash(spec: JobSpec) -> bytes:
-    """The same for two rows that make the same request, also by the seeds that were drawn for them."""
-    return hashlib.blake2b(f"{spec.fingerprint} {to_json(spec.body)}".encode("utf-8", "surrogatepass"), digest_size=8).digest()

@@ -6,6 +6,7 @@ import json
 import sqlite3
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
+from heapq import merge
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -104,11 +105,17 @@ class LedgerReader:
 
     def jobs(self, states: Collection[State] | None = None) -> Iterator[Job]:
         """The rows of the batch in manifest order, a page at a time; only those in `states` if given."""
-        sql = f"{self._sql['select_jobs']} {self._sql['where_page']}"
+        if states is None:
+            yield from self._pages("where_page", {})
+        else:
+            yield from merge(*(self._pages("where_page_of_state", {"state": state}) for state in states), key=lambda job: job.position)
+
+    def _pages(self, where: str, values: Mapping[str, object]) -> Iterator[Job]:
+        sql = f"{self._sql['select_jobs']} {self._sql[where]}"
         after = 0
-        while page := self._execute(sql, {"after": after, "limit": PAGE}):
+        while page := self._execute(sql, {**values, "after": after, "limit": PAGE}):
             after = page[-1]["position"]
-            yield from (job_from(row) for row in page if states is None or row["state"] in states)
+            yield from map(job_from, page)
 
     def row(self, row_id: str) -> Job | None:
         """The row of that name, if the batch has one."""

@@ -22,6 +22,7 @@ from batcher.ledger.faults import FULL_REMEDY, SALVAGE_REMEDY, SQLITE_ERRORS, le
 from batcher.ledger.filesystem import is_network
 from batcher.ledger.planning import PlanWriter
 from batcher.ledger.reserve import Reserve
+from batcher.ledger.soundness import CheckBeside, check_sound
 from batcher.ledger.statements import APPLICATION_ID, migrations, statements
 from batcher.ledger.wal import has_wal, refuse_damaged_wal, refuse_lone_wal
 from batcher.ledger.writer import InlineWriter, ThreadWriter, Writer
@@ -45,15 +46,20 @@ class SqliteLedger:
     """See the port `Ledger`.
 
     `path` None keeps it in memory, from a few megabytes on in a file without a name: for a plan that is only looked at. With `threaded` False every
-    call is done at once, where it is made: a loop on virtual time has no use for a thread that it cannot wait for.
+    call is done at once, where it is made: a loop on virtual time has no use for a thread that it cannot wait for. With `is_sealed` nobody has
+    touched the file since it was closed properly, so that it is checked beside what is done with it and not before.
     """
 
-    def __init__(self, path: Path | None, *, threaded: bool = True) -> None:
+    def __init__(self, path: Path | None, *, threaded: bool = True, is_sealed: bool = False) -> None:
         self._sql = statements()
         self._unsynced = None if path is None else path.absolute().parent
         self._counts: Mapping[State, int]
         self._reserve = Reserve(path.parent) if path is not None else None
         self._checkpoint_due = False
+        self.is_sealed = is_sealed
+        self._check: CheckBeside | None = None
+        self.is_sound = False
+        """Whether all of it was checked, nothing wrong was found, and it was closed properly."""
         self.spent_usd: float
         """What the rows of the batch cost so far, as far as known."""
         self.lost_wal: bool
@@ -67,7 +73,10 @@ class SqliteLedger:
             raise ledger_error(error, "opened", path) from error
         try:
             self._read_tallies(connection)
-            _check_sound(connection, path)
+            if is_sealed and path is not None:
+                self._check = CheckBeside(path)
+            else:
+                check_sound(connection, path)
             self.lost_wal = not had_wal and self._needs_wal(connection)
         except SQLITE_ERRORS as error:
             connection.close()
@@ -131,6 +140,8 @@ class SqliteLedger:
 
     async def record(self, job: Job, event: Event, now: float) -> str | None:
         """See the port."""
+        if isinstance(event, Claimed) and self._check is not None and (damage := self._check.damage) is not None:
+            raise OutputError(damage.message, damage.remedy) from damage
         written, other = await self._writer.do(functools.partial(self._record, job, event, now), name=type(event).__name__)
         if not written:
             raise OutputError("the disk is full, or a quota used up: what room the ledger has left was kept for what is under way", FULL_REMEDY)
@@ -213,10 +224,18 @@ class SqliteLedger:
         rows = [(key, json.dumps(value, ensure_ascii=False)) for key, value in values.items()]
         connection.executemany(self._sql["put_meta"], rows).close()
 
+    async def settle(self) -> None:
+        """Wait for the check, where it is made beside. Raises `LedgerError` for a ledger that is damaged."""
+        if self._check is not None:
+            await self._check.wait()
+
     async def aclose(self) -> None:
         """See the port."""
+        if self._check is not None:  # SQLite puts everything into one file only when it is closed by the last who has it open
+            await self._check.abandon()
         with contextlib.suppress(LedgerError):  # it may be closed already, or have failed before: then the lock says that it was closed
             await self._writer.do(lambda connection: connection.execute(self._sql["forget_fact"], (WAL_NEEDED,)).close())
+            self.is_sound = self._check is None or self._check.is_passed
         await self._writer.aclose()
         if self._reserve is not None:
             self._reserve.let_go()
@@ -240,18 +259,6 @@ class SqliteLedger:
         except ValueError as error:
             raise LedgerError(f"the ledger is damaged: {error}", SALVAGE_REMEDY) from error
         self.spent_usd = sum(row[2] for row in rows)
-
-
-def _check_sound(connection: sqlite3.Connection, path: Path | None) -> None:
-    """Raises `LedgerError` for a ledger that is damaged, before anything is spent on its word. 0.3 s for 100,000 rows."""
-    found = [str(row[0]) for row in connection.execute("PRAGMA integrity_check(3)")]
-    if found != ["ok"]:
-        raise LedgerError(f"{path}: the ledger is damaged: {'; '.join(found)}", SALVAGE_REMEDY)
-    sql = statements()
-    tallied = {row[0]: row[1] for row in connection.execute(sql["select_tallies"]) if row[1]}
-    counted = {row[0]: row[1] for row in connection.execute(sql["select_row_tallies"])}
-    if tallied != counted:
-        raise LedgerError(f"{path}: the ledger is damaged: its tallies say {tallied}, its rows {counted}", SALVAGE_REMEDY)
 
 
 def _open(path: Path | None) -> sqlite3.Connection:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
+from collections.abc import Sequence
+from dataclasses import fields
+from typing import Any
 
-from batcher.model import Job, State
+from batcher.model import Artifact, InputFile, Job, State
 from batcher.report.models import ResultFailure, ResultFile, ResultRow, ResultTimings
+
+INPUT_FIELDS = tuple(field.name for field in fields(InputFile))
+FILE_FIELDS = tuple(field.name for field in fields(Artifact))
 
 
 def result_row(job: Job) -> ResultRow:
@@ -21,9 +26,9 @@ def result_row(job: Job) -> ResultRow:
         request_id=job.request_id,
         inputs=dict(spec.fields),
         body=dict(spec.body),
-        input_files=[dataclasses.asdict(file) for file in spec.inputs],
+        input_files=[_facts(file, INPUT_FIELDS) for file in spec.inputs],
         axes=dict(spec.axes),
-        files=[ResultFile(**dataclasses.asdict(file)) for file in job.artifacts] if job.state is State.DONE else [],
+        files=[ResultFile(**_facts(file, FILE_FIELDS)) for file in job.artifacts] if job.state is State.DONE else [],
         attempts=job.attempts,
         cost_usd=job.total_cost_usd,
         failure=ResultFailure(kind=failure.kind, message=failure.message, remedy=failure.remedy) if failure else None,
@@ -33,6 +38,11 @@ def result_row(job: Job) -> ResultRow:
             download_s=_rounded(job.download_s),
         ),
     )
+
+
+def _facts(file: InputFile | Artifact, names: Sequence[str]) -> dict[str, Any]:
+    """A record as a dictionary; `dataclasses.asdict` copies each value besides, and there may be a million of them."""
+    return {name: getattr(file, name) for name in names}
 
 
 def _between(start: float | None, end: float | None) -> float | None:

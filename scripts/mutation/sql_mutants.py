@@ -47,6 +47,9 @@ RULES: list[tuple[str, str, tuple[str, ...]]] = [
     ("row", r"\('planned'\), ", ("",)),
 ]
 
+TEMPORARY = frozenset({"begin_seen", "begin_requests"})
+"""What makes the tables that last as long as a plan is made."""
+
 
 def sql_mutants(module: str, text: str, schema: str, *, is_schema: bool) -> Iterator[Mutant]:
     """Every bug that the rules make of `text`, each once, comments left alone."""
@@ -85,10 +88,10 @@ def _fits(schema: str, queries: str) -> bool:
         connection.executescript(schema)
         parts = re.split(r"^-- name: (\w+)$", queries, flags=re.MULTILINE)[1:]
         statements = dict(zip(parts[::2], parts[1::2], strict=True))
-        if "begin_seen" in statements:
-            connection.execute(statements["begin_seen"])
+        for name in TEMPORARY & statements.keys():
+            connection.execute(statements[name])
         for name, sql in statements.items():
-            if name not in ("begin_seen", "end_seen"):
+            if name not in TEMPORARY:
                 whole = f"{statements['select_jobs']} {sql}" if name.startswith("where_") else sql
                 given = dict.fromkeys(re.findall(r":(\w+)", whole), 1) if ":" in whole else (1,) * whole.count("?")
                 connection.execute(f"EXPLAIN {whole}", given)

@@ -208,7 +208,8 @@ class LedgerModel:
             named[seq] = spec
         unnamed = [seq for seq in rows if seq not in named and seq not in refused and rows[seq].is_listed]
         _settle_unnamed(rows, unnamed, position, taken, counts, troubles)
-        made = Counter((spec.fingerprint, json.dumps(spec.body, sort_keys=True)) for spec in named.values())
+        specs = [rows[seq].kept.spec for seq in named]  # of a row that is there already the request is the one that was drawn for it then
+        made = Counter((spec.fingerprint, json.dumps(spec.body, sort_keys=True)) for spec in specs)
         counts["repeated"] = sum(made.values()) - len(made)
         counts["total"] = sum(counts[name] for name in ("new", "changed", "reused", "kept"))
         return Plan(rows, last_seq, PlanSummary(**counts), frozenset(changed), frozenset(troubles))

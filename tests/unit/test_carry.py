@@ -578,9 +578,9 @@ def test_long_runs_write_their_tally_of_calls_down_now_and_then() -> None:
         await world.plan(20)
         add_requests, times = world.ledger.add_requests, []
 
-        async def noted(counts: Mapping[str, int], learned: Mapping[str, object] | None = None) -> None:
+        async def noted(counts: Mapping[str, int]) -> None:
             times.append(world.clock.now())
-            await add_requests(counts, learned)
+            await add_requests(counts)
 
         world.ledger.add_requests = noted  # type: ignore[method-assign]
         running = asyncio.create_task(world.engine().run())

@@ -33,7 +33,14 @@ def tabled(heading: str) -> dict[str, str]:
     return {canonical(package.strip()): reason.strip() for packages, reason in rows for package in packages.split(",")}
 
 
-@pytest.mark.parametrize(("heading", "declared"), [("To run", PROJECT["dependencies"]), ("To develop", PROJECT["optional-dependencies"]["dev"])])
+@pytest.mark.parametrize(
+    ("heading", "declared"),
+    [
+        ("To run", PROJECT["dependencies"]),
+        ("To develop", PROJECT["optional-dependencies"]["dev"]),
+        ("To compare with", PROJECT["optional-dependencies"]["bench"]),
+    ],
+)
 def test_the_table_names_each_dependency_and_nothing_else(heading: str, declared: list[str]) -> None:
     table = tabled(heading)
     assert set(table) == names(declared)
@@ -41,7 +48,7 @@ def test_the_table_names_each_dependency_and_nothing_else(heading: str, declared
 
 
 def test_every_extra_has_a_table() -> None:
-    assert set(PROJECT["optional-dependencies"]) == {"dev"}
+    assert set(PROJECT["optional-dependencies"]) == {"dev", "bench"}
 
 
 def imported(path: Path) -> set[str]:

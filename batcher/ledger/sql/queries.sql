@@ -22,6 +22,9 @@ WHERE j.state = 'submitting' ORDER BY j.position
 -- name: where_page
 WHERE j.listed AND j.position > :after ORDER BY j.position LIMIT :limit
 
+-- name: where_page_of_state
+WHERE j.listed AND j.state = :state AND j.position > :after ORDER BY j.position LIMIT :limit
+
 -- name: where_row
 WHERE j.listed AND s.row_id = :row_id
 
@@ -51,14 +54,27 @@ SELECT state FROM jobs WHERE seq = ?
 INSERT INTO events (seq, at, name, detail) VALUES (?, ?, ?, ?)
 
 -- name: insert_spec
-INSERT INTO specs (key, row_id, fingerprint, job, model, body, stem, fields, axes, inputs, source) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO specs (seq, key, row_id, fingerprint, job, model, body, stem, fields, axes, inputs, source) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 
 -- name: insert_job
 INSERT INTO jobs (seq, position, state) VALUES (?, ?, 'planned')
 
+-- name: has_rows
+SELECT 1 FROM jobs LIMIT 1
+
+-- name: select_last_seq
+SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'specs'
+
+-- name: select_upkeep
+SELECT 'DROP ' || type || ' ' || name, sql FROM sqlite_schema WHERE type = 'index' AND tbl_name IN ('specs', 'jobs') AND sql IS NOT NULL OR name = 'tally_insert'
+
+-- name: tally_first_rows
+UPDATE tallies SET rows = (SELECT count(*) FROM jobs) WHERE state = 'planned'
+
 -- name: select_known
-SELECT s.seq, s.fingerprint, s.row_id, s.stem, s.fields, s.axes, s.inputs, s.source, j.state, j.position, j.listed, j.request_id
-FROM specs AS s JOIN jobs AS j USING (seq) WHERE s.key = ?
+SELECT s.key, s.seq, s.fingerprint, s.row_id, s.stem, s.fields, s.axes, s.inputs, s.source, j.state, j.position, j.listed, j.request_id,
+       seen.seq IS NOT NULL AS is_seen
+FROM json_each(?) AS wanted JOIN specs AS s ON s.key = wanted.value JOIN jobs AS j USING (seq) LEFT JOIN seen USING (seq)
 
 -- name: update_spec
 UPDATE specs SET fingerprint = ?, job = ?, model = ?, body = ?, stem = ?, fields = ?, axes = ?, inputs = ?, source = ? WHERE seq = ?
@@ -78,19 +94,39 @@ SET position = ?, listed = 1, state = 'planned', attempts = 0, refusals = 0, fet
 WHERE seq = ?
 
 -- name: begin_seen
-CREATE TEMP TABLE seen (seq INTEGER PRIMARY KEY, name_key TEXT NOT NULL UNIQUE, fingerprint TEXT NOT NULL, request BLOB NOT NULL) STRICT
+CREATE TEMP TABLE seen (seq INTEGER PRIMARY KEY, name_key TEXT NOT NULL) STRICT
 
 -- name: end_seen
 DROP TABLE temp.seen
 
+-- name: index_seen
+CREATE INDEX temp.seen_name_key ON seen (name_key)
+
 -- name: insert_seen
-INSERT INTO seen (seq, name_key, fingerprint, request) VALUES (?, ?, ?, ?)
+INSERT INTO seen (seq, name_key) VALUES (?, ?)
 
--- name: count_repeated
-SELECT count(*) - count(DISTINCT request) FROM seen
+-- name: select_same_fingerprints
+WITH several AS MATERIALIZED (SELECT fingerprint FROM seen JOIN specs USING (seq) GROUP BY fingerprint HAVING count(*) > 1)
+SELECT fingerprint, body FROM seen JOIN specs USING (seq) WHERE fingerprint IN several
 
--- name: select_seen
-SELECT fingerprint FROM seen WHERE seq = ?
+-- name: begin_requests
+CREATE TEMP TABLE made_requests (digest BLOB PRIMARY KEY) STRICT, WITHOUT ROWID
+
+-- name: insert_request
+INSERT OR IGNORE INTO made_requests (digest) VALUES (?)
+
+-- name: end_requests
+DROP TABLE temp.made_requests
+
+-- name: select_clashes
+WITH several AS MATERIALIZED (SELECT name_key FROM seen GROUP BY name_key HAVING count(*) > 1),
+named AS (
+    SELECT s.row_id, s.stem, s.source, j.position, row_number() OVER same AS nth,
+           first_value(s.row_id) OVER same AS first_id, first_value(s.source) OVER same AS first_source
+    FROM several JOIN seen USING (name_key) JOIN specs AS s USING (seq) JOIN jobs AS j USING (seq)
+    WINDOW same AS (PARTITION BY name_key ORDER BY j.position)
+)
+SELECT row_id, stem, source, first_id, first_source FROM named WHERE nth > 1 ORDER BY position
 
 -- name: select_seen_name
 SELECT s.row_id, s.source FROM seen JOIN specs AS s USING (seq) WHERE seen.name_key = ?
@@ -149,16 +185,19 @@ SELECT s.row_id FROM jobs AS j JOIN specs AS s USING (seq) WHERE j.request_id = 
 SELECT s.row_id FROM jobs AS j JOIN specs AS s USING (seq) WHERE j.request_id = ? AND j.seq <> ?
 
 -- name: select_shared_requests
-WITH holders AS (
-    SELECT seq, request_id, state FROM jobs WHERE state IN ('in_doubt', 'submitted', 'produced', 'done', 'failed')
+WITH several AS MATERIALIZED (SELECT request_id FROM jobs WHERE request_id IS NOT NULL GROUP BY request_id HAVING count(*) > 1),
+shared AS MATERIALIZED (
+    SELECT seq, request_id, state FROM jobs
+    WHERE request_id IN several AND +state IN ('in_doubt', 'submitted', 'produced', 'done', 'failed')
 ),
-shared AS MATERIALIZED (SELECT * FROM holders WHERE request_id IN (SELECT request_id FROM holders GROUP BY request_id HAVING count(*) > 1)),
 unsettled AS (
     SELECT request_id FROM shared WHERE state <> 'in_doubt' AND NOT EXISTS (
         SELECT 1 FROM events WHERE events.seq = shared.seq AND name = 'Adopt' AND json_extract(detail, '$.request_id') = shared.request_id
     )
 )
-SELECT h.request_id, s.row_id FROM shared AS h JOIN specs AS s USING (seq) WHERE h.request_id IN unsettled ORDER BY h.request_id, h.seq
+SELECT h.request_id, s.row_id FROM shared AS h JOIN specs AS s USING (seq)
+WHERE h.request_id IN unsettled AND h.request_id IN (SELECT request_id FROM shared GROUP BY request_id HAVING count(*) > 1)
+ORDER BY h.request_id, h.seq
 
 -- name: select_same_files
 WITH files AS (
