@@ -480,8 +480,8 @@ class Simulation(Watch):
 
     def cancelling(self, request_id: str, now: float) -> None:
         self.said(f"cancel {request_id}", now)
-        wish = self._durable("SELECT cancel FROM jobs WHERE request_id = ?", request_id)[0]
-        if wish is None and self.looks_inside:
+        wishes = self._look("SELECT cancel FROM jobs WHERE request_id = ? AND cancel IS NOT NULL", request_id)
+        if not wishes and self.looks_inside:
             self.broke(f"{request_id} is asked to be cancelled before the wish is durable")
 
     def fetching(self, stem: str, now: float) -> None:
@@ -495,9 +495,11 @@ class Simulation(Watch):
         before = client.job_of.get(job.row_id)
         client.job_of[job.row_id] = job
         if self.looks_inside and before is not None and is_durable(before, job):
-            state, request_id = self._durable("SELECT state, request_id FROM jobs WHERE seq = ?", job.seq)
+            state, request_id, not_before = self._durable("SELECT state, request_id, not_before FROM jobs WHERE seq = ?", job.seq)
             if (state, request_id) != (job.state, job.request_id):
                 self.broke(f"{job.row_id} is said to be {job.state}, and is {state} on disk")
+            if not_before != job.not_before:
+                self.broke(f"{job.row_id} may go on at {job.not_before}, and on disk at {not_before}")
         if isinstance(event, AcceptedEvent):
             self.acknowledged[event.request_id] = job.row_id
         if job.state is State.IN_DOUBT:

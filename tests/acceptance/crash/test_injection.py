@@ -39,7 +39,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
         pytest.param("pwrite64", KILL, "plan", 10, 45, 2, marks=pytest.mark.fault("A1")),
         pytest.param("write", ENOSPC, "plan", 1, 2, 3, marks=pytest.mark.fault("B1")),
         pytest.param("rename", EIO, "plan", 1, 2, 2, marks=pytest.mark.fault("B3")),
-        pytest.param("rename", KILL, "plan", 2, 2, 2, marks=pytest.mark.fault("A1")),
+        pytest.param("rename", KILL, "plan", 1, 1, 2, marks=pytest.mark.fault("A1")),
         pytest.param("ftruncate", EIO, "manifest", 1, 1, 2, marks=pytest.mark.fault("B3")),
         pytest.param("sendto", EIO, "plan", 1, 6, 2),
         pytest.param("sendto", KILL, "plan", 1, 5, 2, marks=pytest.mark.fault("A1")),
