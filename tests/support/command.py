@@ -27,8 +27,10 @@ AT_STARTUP = str(REPOSITORY / "tests" / "support" / "at_startup")
 
 PATIENCE_S = 60.0
 
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in the background of a script: the processes of the tests would inherit deafness to Ctrl-C
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in the background of a script: what tests start would inherit the deafness to Ctrl-C
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if sys.platform != "win32" and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # under nohup
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def environment(home: Path, **more: str) -> dict[str, str]:
