@@ -49,7 +49,7 @@ def plan(quick: bool) -> dict[str, list[str]]:
         "throughput": ["throughput.py", *rows, *ours, *rounds],
         "throughput-1000": ["throughput.py", *rows, *ours, *few, "--concurrency", "1000"],
         "peers": ["throughput.py", "--rows", "200" if quick else "600", "--sides", "batcher,fal,dbos", *few],
-        "large-files": ["throughput.py", "--rows", "300", "--file-bytes", "1000000", "--sides", "by_hand,batcher", *rounds],
+        "large-files": ["throughput.py", "--rows", "1000", "--file-bytes", "1000000", "--sides", "by_hand,batcher", *rounds],
         "in-flight": ["throughput.py", "--rows", "2000", "--concurrency", "1000", "--median-s", "3", "--sides", "batcher", "--rounds", "1"],
         "downloads": ["downloads.py", *rounds],
         "ledger": ["ledger.py", *rounds],
