@@ -37,6 +37,7 @@ _PART: Final = re.compile(r"\.batcher-(?P<owner>[0-9a-f]{8})-[0-9a-f]{16}\.part"
 _UNSAFE: Final = re.compile(r"[\x00-\x1f\x7f\\\ud800-\udfff]" if os.name != "nt" else r'[\x00-\x1f\x7f\\\ud800-\udfff:*?"<>|]')
 _READ_BYTES: Final = 1 << 20
 _WRITE_BYTES: Final = 256 * 1024
+TURNS: Final = 64
 THREADS: Final = 16
 """They wait for the disk most of the time, and what waits together is made durable together."""
 
@@ -77,6 +78,8 @@ class LocalStorage:
         self._durable: set[Path] = set()
         self._names = _SharedSync()
         self._lock = threading.Lock()
+        self._turns = [threading.Lock() for _ in range(TURNS)]
+        """One at a time looks what has a name and takes it. Not one for all names: a rename may wait for the disk."""
         self.threads = ThreadPoolExecutor(THREADS, "files")
         """Do what blocks, for the drafts."""
 
@@ -130,7 +133,7 @@ class LocalStorage:
     def publish(self, part: Path, parts: Sequence[str]) -> str:
         """Give the durable file `part` the name that `parts` say, and return its path relative to the root. Blocks. For drafts."""
         target = part.parent / parts[-1]
-        with self._lock, _mapped(target):
+        with self._turns[hash(target) % TURNS], _mapped(target):
             if _is_file(target) and (digest := _sha256(target)) != _sha256(part):
                 self._keep(target, parts, digest)
             part.replace(target)
@@ -174,7 +177,8 @@ class LocalStorage:
         folder = self._root / self._folder
         for part in (EARLIER, *parents):
             parent, folder = folder, folder / part
-            self._enter(folder, parent)
+            with self._lock:
+                self._enter(folder, parent)
         stem, ext = os.path.splitext(last)  # noqa: PTH122 - a name, not a path
         for length in (8, 16, len(digest)):
             kept = folder / f"{stem}.{digest[:length]}{ext}"
