@@ -5,6 +5,7 @@ Nothing is trusted but the bytes: not a name, not a header. Images are decoded; 
 
 from __future__ import annotations
 
+import importlib
 import mmap
 import os
 import threading
@@ -14,17 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from PIL import (
-    AvifImagePlugin,
-    BmpImagePlugin,
-    GifImagePlugin,
-    Image,
-    ImageFile,
-    JpegImagePlugin,
-    PngImagePlugin,
-    TiffImagePlugin,
-    WebPImagePlugin,
-)
+from PIL import Image, ImageFile
 
 from batcher.containers import MediaError, check_container, is_mp3
 
@@ -161,15 +152,16 @@ _SIGNATURES: Final[tuple[tuple[str, Callable[[bytes], bool]], ...]] = (
 
 # -- images
 
-_IMAGES: Final[dict[str, type[ImageFile.ImageFile]]] = {
-    "image/png": PngImagePlugin.PngImageFile,
-    "image/jpeg": JpegImagePlugin.JpegImageFile,
-    "image/webp": WebPImagePlugin.WebPImageFile,
-    "image/gif": GifImagePlugin.GifImageFile,
-    "image/avif": AvifImagePlugin.AvifImageFile,
-    "image/bmp": BmpImagePlugin.BmpImageFile,
-    "image/tiff": TiffImagePlugin.TiffImageFile,
+_IMAGES: Final = {
+    "image/png": "Png",
+    "image/jpeg": "Jpeg",
+    "image/webp": "WebP",
+    "image/gif": "Gif",
+    "image/avif": "Avif",
+    "image/bmp": "Bmp",
+    "image/tiff": "Tiff",
 }
+"""What Pillow calls the kinds that are decoded. Each of its decoders is imported with the first file of its kind: some are large libraries."""
 
 _END_MARKS: Final = {"image/png": b"\0\0\0\0IEND\xaeB`\x82", "image/jpeg": b"\xff\xd9", "image/gif": b"\0;"}
 
@@ -195,7 +187,8 @@ def _decode(file: BinaryIO, media_type: str, max_pixels: int) -> tuple[int, int]
 
 def _load(file: BinaryIO, media_type: str, max_pixels: int) -> tuple[int, int]:
     # The classes are called directly: `Image.open` warns of large images before its caller can look at the size.
-    factory = _IMAGES[media_type]
+    name = _IMAGES[media_type]
+    factory: type[ImageFile.ImageFile] = getattr(importlib.import_module(f"PIL.{name}ImagePlugin"), f"{name}ImageFile")
     if media_type == "image/png":
         factory(file).verify()  # the checksums of all chunks, which decoding skips
         file.seek(0)
