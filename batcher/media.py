@@ -5,21 +5,22 @@ Nothing is trusted but the bytes: not a name, not a header. Images are decoded; 
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import io
 import mmap
 import os
 import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import BinaryIO, Final
 
 from PIL import Image, ImageFile
 
 from batcher.containers import MediaError, check_container, is_mp3
 
-__all__ = ["HEAD_BYTES", "MAX_PIXELS", "MediaError", "MediaFacts", "extension", "inspect", "inspect_file", "sniff"]
+__all__ = ["HEAD_BYTES", "MAX_PIXELS", "MediaError", "MediaFacts", "extension", "inspect", "sniff"]
 
 HEAD_BYTES: Final = 512
 """How much of the beginning of a file `sniff` wants to see."""
@@ -72,15 +73,12 @@ def sniff(head: bytes) -> str | None:
     return None
 
 
-def inspect(path: Path, *, max_pixels: int = MAX_PIXELS) -> MediaFacts:
-    """Find out what the file at `path` is and check that it is whole. Blocks. Raises `MediaError`, and `OSError` if it cannot be read."""
-    with path.open("rb") as file:
-        return inspect_file(file, max_pixels=max_pixels)
+def inspect(file: BinaryIO, *, max_pixels: int = MAX_PIXELS) -> MediaFacts:
+    """Find out what `file` is, on a disk or in memory, and check that it is whole. Blocks.
 
-
-def inspect_file(file: BinaryIO, *, max_pixels: int = MAX_PIXELS) -> MediaFacts:
-    """As `inspect`, for a file that is open; it is left open."""
-    size = os.fstat(file.fileno()).st_size
+    Raises `MediaError`, and `OSError` if it cannot be read.
+    """
+    size = file.seek(0, os.SEEK_END)
     file.seek(0)
     head = file.read(HEAD_BYTES)
     media_type = sniff(head)
@@ -212,14 +210,23 @@ def _load(file: BinaryIO, media_type: str, max_pixels: int) -> tuple[int, int]:
 
 def _check_end(file: BinaryIO, media_type: str) -> None:
     """Decoders do without the end mark, so look for it. What may follow it is none of the image: phones append a film there."""
-    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+    with _content(file) as data:
         # A thumbnail inside a JPEG has an end mark of its own: the search begins at the scan. The mark of a GIF is so short that chance makes it.
         start = {"image/jpeg": _scan_start(data), "image/gif": max(0, len(data) - 64)}.get(media_type, 0)
         if data.rfind(_END_MARKS[media_type], start) < 0:
             raise MediaError("an image that is cut short: its end mark is missing")
 
 
-def _scan_start(data: mmap.mmap) -> int:
+@contextlib.contextmanager
+def _content(file: BinaryIO) -> Iterator[bytes | mmap.mmap]:
+    if isinstance(file, io.BytesIO):
+        yield file.getvalue()
+        return
+    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        yield data
+
+
+def _scan_start(data: bytes | mmap.mmap) -> int:
     at = 2
     while data[at : at + 1] == b"\xff" and data[at + 1 : at + 2] != b"\xda":
         at += 1 if data[at + 1 : at + 2] == b"\xff" else 2 + int.from_bytes(data[at + 2 : at + 4], "big")
