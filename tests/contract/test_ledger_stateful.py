@@ -33,7 +33,7 @@ from tests.support.engine_world import make_spec
 from tests.support.ledger_model import UNDER_WAY, LedgerModel
 from tests.support.ledgers import FILE, NOW, SETTINGS, TO_STATE, Book, anonymous
 
-pytestmark = pytest.mark.fault("X7")
+pytestmark = [pytest.mark.no_cover, pytest.mark.fault("X7")]
 T = TypeVar("T")
 
 NAMES = "abcd"

@@ -519,6 +519,7 @@ BODIES = st.one_of(
 )
 
 
+@pytest.mark.no_cover
 @pytest.mark.fault("D5", "C6")
 @settings(max_examples=250, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck))
 @given(body=BODIES)
