@@ -27,7 +27,7 @@ from batcher.ports import PlanSummary
 
 pytestmark = pytest.mark.no_cover
 
-few = settings(derandomize=True, max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+few = settings(derandomize=True, max_examples=100, suppress_health_check=[HealthCheck.too_slow])
 DEFINITIONS = Definitions()
 
 
