@@ -144,5 +144,5 @@ class _EndedRows:
         if not job.state.is_open:
             self._queue.put_nowait(result_row(job))
 
-    def notice(self, message: str, now: float) -> None:
+    def notice(self, message: str, now: float, *, passing: bool = False) -> None:
         pass
