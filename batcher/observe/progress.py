@@ -156,11 +156,12 @@ def time_words(snapshot: Snapshot) -> list[str]:
 
 
 def rate_words(snapshot: Snapshot) -> list[str]:
-    """How fast rows end, as far as it can be told: in a second, or where few do, in an hour."""
+    """How fast rows end, as far as it can be told: in a second, or where few do, in a minute or an hour."""
     rate = snapshot.rate_per_s
     if not rate:
         return [] if rate is None else ["no row in the last minute"]
-    return [f"{rate:.2g} rows/s" if rate >= 0.1 else f"{3600 * rate:.0f} rows/h"]
+    per_s, unit = next(((s, unit) for s, unit in ((1, "s"), (60, "min")) if rate * s >= 1), (3600, "h"))
+    return [f"{rate * per_s:.2g} rows/{unit}" if rate * per_s < 100 else f"{rate * per_s:.0f} rows/{unit}"]
 
 
 def money_words(snapshot: Snapshot) -> str:

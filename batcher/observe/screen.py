@@ -140,9 +140,9 @@ def _foot(snapshot: Snapshot, room: Room) -> list[Text]:
 
 
 def flow(parts: Iterable[str], room: Room) -> list[Text]:
-    """`parts` in as few lines as they fit in, none of them broken."""
+    """`parts` in as few lines as they fit in, none of them broken but where it is longer than a line."""
     separator = spelled(" · ", room.encoding)
-    return [Text(line) for line in _fill([room.fit(part) for part in parts], separator, room.width)]
+    return [Text(line) for line in _fill([line for part in parts for line in wrap(part, room)], separator, room.width)]
 
 
 def wrap(text: str, room: Room) -> list[str]:

@@ -133,7 +133,10 @@ class TerminalView(SilentView):
         self._size = console.size
 
     def show(self, snapshot: Snapshot) -> None:
-        """See `View`."""
+        """See `View`. Nothing is painted while the terminal has not taken what was painted before: it may be frozen for hours."""
+        self._console.file.flush()
+        if getattr(self._console.file, "is_behind", False):
+            return
         # Never as wide as the terminal: whatever is typed would wrap, and the view could not be taken back whole.
         size = self._console.size
         self._lines = picture(snapshot, max(10, size.width - 4), max(1, size.height - 2), self._console.encoding)

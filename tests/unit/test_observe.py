@@ -184,7 +184,7 @@ def test_money_that_is_not_real_is_not_called_spent() -> None:
 
 @pytest.mark.parametrize(
     ("rate", "words"),
-    [(None, []), (0.0, ["no row in the last minute"]), (0.05, ["180 rows/h"]), (0.1, ["0.1 rows/s"]), (12.34, ["12 rows/s"])],
+    [(None, []), (0.0, ["no row in the last minute"]), (0.01, ["36 rows/h"]), (0.1, ["6 rows/min"]), (12.34, ["12 rows/s"]), (345.6, ["346 rows/s"])],
 )
 def test_the_rate_for_people(rate: float | None, words: list[str]) -> None:
     assert rate_words(snapshot(rate_per_s=rate)) == words

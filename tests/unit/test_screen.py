@@ -113,7 +113,7 @@ def test_at_its_end() -> None:
     assert drawn(of, height=4) == block("""
         3/3 ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━ 100 %  30 s so far
         3 done
-        1.60 USD spent · 0.5 rows/s
+        1.60 USD spent · 30 rows/min
         Ctrl-C stops in order; to go on: batcher resume out/shop
         """)
 
@@ -123,6 +123,7 @@ def test_at_its_end() -> None:
 NASTY = st.text(st.characters(codec="utf-8"), max_size=60) | st.sampled_from(["\x1b[2J", "a\nb", "\u202egnp", "図書館" * 20, "e\u0301" * 9])
 
 
+@pytest.mark.fault("G3")
 @settings(max_examples=60, deadline=None)
 @given(
     row_id=NASTY,
@@ -160,7 +161,12 @@ def test_the_bar_is_full_only_at_the_end(ended: int) -> None:
 def test_a_terminal_too_narrow_for_a_bar_gets_figures() -> None:
     lines = drawn(width=len("25/100 25 %") + BAR_MIN + 1).splitlines()
     assert lines[0] == "25/100 25 %"
-    assert drawn(width=10, height=3).splitlines() == ["25/100 25…", "30 s so f…", "Ctrl-C"]
+    assert drawn(width=10, height=3).splitlines() == ["25/100 25…", "30 s so", "Ctrl-C"]
+
+
+def test_what_is_longer_than_a_line_is_broken_between_words_and_nothing_of_it_is_left_out() -> None:
+    of = snapshot(spent_usd=1234.5, about=replace(ABOUT, is_simulated=True))
+    assert "1234.50 USD simulated, about\n4320.75 in all" in drawn(of, width=30)
 
 
 def test_a_command_is_whole_even_where_it_is_longer_than_a_line() -> None:
