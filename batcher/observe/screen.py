@@ -128,7 +128,7 @@ def _columns(rows: Sequence[tuple[str, ...]], room: Room) -> Iterator[Text]:
     for row in cells:
         row[0] = room.fit(row[0], widths[0])
         padded = [set_cell_size(cell, width) for cell, width in zip(row[:-1], widths[:-1], strict=True)]
-        yield Text("  " + room.fit("  ".join([*padded, row[-1]]), inner), style="dim")
+        yield Text("  " + room.fit("  ".join([*padded, row[-1]]), inner))
 
 
 def _foot(snapshot: Snapshot, room: Room) -> list[Text]:

@@ -235,6 +235,17 @@ def test_it_stays_in_its_place_when_the_terminal_is_resized(widths: tuple[int, .
     assert screen.read() == ["before", "a message that stays", ""]
 
 
+def test_nothing_is_painted_on_a_terminal_that_takes_nothing() -> None:
+    screen = Screen(80, color_system=None)
+    view = TerminalView(screen.console)
+    screen.console.file.is_behind = True  # type: ignore[attr-defined]
+    view.show(FULL)
+    assert screen.read() == [""]
+    screen.console.file.is_behind = False  # type: ignore[attr-defined]
+    view.show(FULL)
+    assert screen.read()[0].startswith("25/100")
+
+
 def test_messages_are_broken_between_words() -> None:
     screen = Screen(30, color_system=None)
     TerminalView(screen.console).say("what is queued is taken back, what runs is waited for")
