@@ -36,7 +36,7 @@ AtService: TypeAlias = tuple[str, str, bool | None, float]
 """A row, its model, whether it waits in the queue of the service as far as that was told, and when it was submitted."""
 
 QUIET_S = 60.0
-"""From when on it is said that nothing happened."""
+"""From when on it is said that nothing new was recorded."""
 
 
 class Phase(StrEnum):
@@ -127,7 +127,7 @@ class Watch:
     def _about(self, phase: Phase, *, is_simulated: bool, quiet_s: float) -> About:
         words = "The run is being prepared" if phase is Phase.STARTING else "Ctrl-C ends the watching only"
         if phase is Phase.RUNNING and quiet_s >= QUIET_S:
-            words = f"Nothing happened for {duration(quiet_s)}; Ctrl-C ends the watching only"
+            words = f"Nothing new for {duration(quiet_s)}; Ctrl-C ends the watching only"
         return About(f"batcher resume {shlex.quote(str(self._folder))}", f"{words}; to go on after the run:", is_simulated)
 
 

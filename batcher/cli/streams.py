@@ -90,7 +90,9 @@ class PatientStream:
     def _give_up(self) -> None:
         """From now on it all goes nowhere, what is still kept too."""
         self._kept.clear()
-        self._terminal = None
+        if self._terminal is not None:
+            os.close(self._terminal)
+            self._terminal = None
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, self._stream.fileno())
         os.close(nowhere)

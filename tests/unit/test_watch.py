@@ -186,7 +186,7 @@ async def test_a_run_of_which_nothing_is_heard(desk: Desk) -> None:
     desk.own(host="elsewhere")
     await desk.book.ledger.begin_run(desk.now, 1, "elsewhere")
     assert desk.look(QUIET_S - 1).snapshot.about.hint.startswith("Ctrl-C")
-    assert desk.look(121).snapshot.about.hint.startswith("Nothing happened for 3 min; Ctrl-C ends the watching only")
+    assert desk.look(121).snapshot.about.hint.startswith("Nothing new for 3 min; Ctrl-C ends the watching only")
     await desk.book.ledger.aclose()
 
 
