@@ -206,5 +206,6 @@ def choose_view(console: Console, *, quiet: bool) -> View:
     """The view that fits where `console` writes to."""
     if quiet:
         return SilentView(console)
-    is_live = console.is_terminal and not console.is_dumb_terminal and not console.legacy_windows
+    is_terminal = console.is_terminal and console.file.isatty()  # colours may be forced upon a log (FORCE_COLOR)
+    is_live = is_terminal and not console.is_dumb_terminal and not console.legacy_windows
     return TerminalView(console) if is_live else PlainView(console)

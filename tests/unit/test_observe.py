@@ -245,13 +245,28 @@ def test_a_program_that_looks_for_itself_is_shown_nothing(capsys: pytest.Capture
     assert capsys.readouterr() == ("", "")
 
 
-def test_the_view_fits_where_it_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert type(choose_view(console(), quiet=False)) is PlainView
-    live = choose_view(console(terminal=True), quiet=False)
-    assert type(live) is TerminalView
-    live.close()
-    dumb = Console(file=io.StringIO(), force_terminal=True, _environ={"TERM": "dumb"})
-    assert type(choose_view(dumb, quiet=False)) is PlainView
+class Tty(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("file", "options", "fits"),
+    [
+        (Tty(), {}, TerminalView),
+        (io.StringIO(), {}, PlainView),
+        (io.StringIO(), {"force_terminal": True}, PlainView),
+        (io.StringIO(), {"_environ": {"FORCE_COLOR": "1"}}, PlainView),
+        (Tty(), {"_environ": {"TERM": "dumb"}}, PlainView),
+        (Tty(), {"legacy_windows": True}, PlainView),
+    ],
+    ids=["terminal", "log", "forced", "colours-forced", "dumb", "old-windows"],
+)
+def test_the_view_fits_where_it_is_shown(file: io.StringIO, options: dict[str, Any], fits: type) -> None:
+    view = choose_view(Console(file=file, **{"legacy_windows": False, "_environ": {}, **options}), quiet=False)
+    assert type(view) is fits
+    view.close()
+    assert file.getvalue() == ""
 
 
 def test_of_failures_a_log_is_told_some_of_those_that_are_new() -> None:
