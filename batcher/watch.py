@@ -26,7 +26,7 @@ from batcher.settings import RunSettings
 AT_SERVICE_MAX = 10_000
 """More requests than this are not at the service at once."""
 
-START_S = 5.0
+START_S = 10.0
 """How long a batch that is not there yet is waited for."""
 
 UNREADABLE_S = 30.0

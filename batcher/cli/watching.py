@@ -11,8 +11,9 @@ from batcher.cli.signals import SignalledError
 from batcher.cli.speaking import console_for, say
 from batcher.cli.standing import say_standing
 from batcher.exits import exit_code
+from batcher.ledger import LEDGER
 from batcher.observe import TerminalView, View, choose_view
-from batcher.watch import Look, Phase, Watch
+from batcher.watch import START_S, Look, Phase, Watch
 
 LOOK_EVERY_S = 1.0
 
@@ -24,6 +25,8 @@ def watch_and_report(folder: Path, interval_s: float | None) -> None:
     console = console_for()
     view = choose_view(console, quiet=False)
     try:
+        if not (folder / LEDGER).exists():
+            view.say(f"No batch is in {folder} yet. It is waited for, {START_S:.0f} s at most.")
         look = _follow(Watch(folder), view, interval_s)
     except SignalledError as signalled:
         view.close()
