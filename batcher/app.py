@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import random
+import shlex
 import socket
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,16 +24,16 @@ from batcher.discovery import Definitions
 from batcher.downloads import DownloadLimits, HttpFetcher
 from batcher.engine import Engine
 from batcher.errors import BatcherError, InputError, InterruptedRunError, LedgerError, OutputError, Problem, UsageError
+from batcher.exits import REASON_CODES, RESUMABLE_CODE, exit_code
 from batcher.folder import LEDGER, SIMULATOR_STATE, check_place, check_room, open_folder, place_facts
 from batcher.hosts import TrustedHosts, open_download_session
 from batcher.inputs import DataUriBodies
-from batcher.ledger import LedgerReader, SqliteLedger
+from batcher.ledger import SIMULATOR, LedgerReader, SqliteLedger
 from batcher.limits import fit_open_files
 from batcher.manifest import Manifest
 from batcher.manifest.problems import problems_from
-from batcher.model import ExitReason, JobSpec, Mode, State, Where
-from batcher.observe import Observers, Pulse, SilentView, View, ViewObserver
-from batcher.outlook import Pace, TimeLeft
+from batcher.model import ExitReason, Job, JobSpec, Mode, State, Where
+from batcher.observe import FAILURES_MAX, FLIGHTS_MAX, About, Flight, Observers, Pulse, SilentView, UnderWay, View, ViewObserver
 from batcher.plan import Planner
 from batcher.ports import Clock, Facts, Observer, PlanSummary
 from batcher.providers.http import proxy_for, proxy_hosts
@@ -44,25 +47,8 @@ from batcher.version import VERSION
 if TYPE_CHECKING:  # what a real service needs nothing of
     from batcher.simulator import Simulator, SimulatorSettings
 
-SIMULATOR = "simulator"
-"""What the ledger calls the service where it was a simulated one."""
-
-RESUMABLE_CODE = 75
-"""Stopped early: some rows are still open, and the batch can be taken up again."""
-
 SIMULATOR_TOKEN = "simulated-3f0c9a71d2e84b56"  # noqa: S105 - opens nothing; one and the same, because requests belong to a token
 """What a simulated service is given for a token: no word that a message may hold."""
-
-REASON_CODES = {
-    ExitReason.INTERRUPTED: 130,
-    ExitReason.TERMINATED: 143,
-    ExitReason.TOKEN_REJECTED: 77,
-    ExitReason.SERVICE_UNAVAILABLE: 69,
-    ExitReason.NO_BALANCE: RESUMABLE_CODE,
-    ExitReason.OUTPUT_UNWRITABLE: RESUMABLE_CODE,
-    ExitReason.ALL_REFUSED: RESUMABLE_CODE,
-    ExitReason.STOPPED_EARLY: RESUMABLE_CODE,
-}
 
 Opener = Callable[[], Manifest]
 """Opens a manifest, and checks its head: `batcher.manifest.open_manifest` or `open_rows` with their arguments filled in."""
@@ -140,8 +126,9 @@ async def run_batch(
             view.say(notice)
         await ledger.put_meta(place_facts(options.out))
         batch = _OpenBatch(options, fitted.settings, service, ledger, reader, clock)
-        report, trouble = await batch.run(view, Observers([ViewObserver(view), *observers]), stopper)
-        return Outcome(report, exit_code(report), plan, trouble)
+        report, trouble = await batch.run(view, observers, stopper)
+        code = exit_code(report.exit_reason, ledger.counts(), files_missing=report.files_missing)
+        return Outcome(report, code, plan, trouble)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,13 +155,14 @@ class _OpenBatch:
     reader: LedgerReader
     clock: Clock
 
-    async def run(self, view: View, observer: Observer, stopper: Stopper) -> tuple[Report, str]:
+    async def run(self, view: View, observers: Sequence[Observer], stopper: Stopper) -> tuple[Report, str]:
         """Carry the rows and write the report, in every ending; also what a whole-batch condition said."""
         run = await self.ledger.begin_run(self.clock.now(), os.getpid(), socket.gethostname())
+        seen = ViewObserver(view, self.reader.latest_failures(FAILURES_MAX) if view.interval_s is not None else ())
         try:
-            async with self._engine(observer) as engine:
+            async with self._engine(Observers([seen, *observers])) as engine:
                 with stopper.telling(engine.interrupt):
-                    reason = await engine.run(beside=lambda: _show(view, self.ledger, self.clock, engine.time_left))
+                    reason = await engine.run(beside=lambda: self._show(view, engine, seen.failures))
             await self.ledger.end_run(run, self.clock.now(), reason)
         except BaseException as error:
             if isinstance(error, LedgerError):
@@ -187,6 +175,24 @@ class _OpenBatch:
         except OutputError as error:
             error.exit_code = REASON_CODES.get(reason, error.exit_code)
             raise
+
+    async def _show(self, view: View, engine: Engine, failures: Collection[Job]) -> None:
+        """Keep the view up to date until cancelled."""
+        if view.interval_s is None:
+            return
+        ledger, now = self.ledger, self.clock.now
+        pulse = Pulse(now(), ledger.counts(), now(), engine.time_left)
+        never = asyncio.Event()
+        while True:
+            under_way = _under_way(engine, self.settings.concurrency)
+            view.show(pulse.take(self._about(engine), ledger.counts(), ledger.spent_usd, now(), under_way, tuple(failures)))
+            reach("view.shown")
+            await self.clock.wait(never, view.interval_s)
+
+    def _about(self, engine: Engine) -> About:
+        hint = "Ctrl-C stops in order" if engine.course.reason is None else "Nothing more is submitted; Ctrl-C leaves at once"
+        resume = f"batcher resume {shlex.quote(str(self.options.out))}"
+        return About(resume, f"{hint}; to go on:", is_simulated=self.service.simulator is not None)
 
     def _report(self, view: View) -> Report:
         view.close()
@@ -229,16 +235,6 @@ class _OpenBatch:
                 observer=observer,
                 mode=self.options.mode,
             )
-
-
-def exit_code(report: Report) -> int:
-    """What a command that ended so exits with."""
-    if report.exit_reason in REASON_CODES:
-        return REASON_CODES[report.exit_reason]
-    counts = report.counts
-    if counts.open:
-        return RESUMABLE_CODE
-    return 1 if counts.failed or counts.cancelled or counts.in_doubt or report.files_missing else 0
 
 
 def choose_settings(stated: RunSettings | Mapping[str, Any], overrides: Mapping[str, Any]) -> RunSettings:
@@ -332,16 +328,16 @@ async def _simulator(settings: SimulatorSettings, state_dir: Path) -> AsyncItera
         raise BatcherError(f"the simulated service: {error}") from error
 
 
-async def _show(view: View, ledger: SqliteLedger, clock: Clock, time_left: Callable[[Pace | None], TimeLeft | None]) -> None:
-    """Keep the view up to date until cancelled."""
-    if view.interval_s is None:
-        return
-    pulse = Pulse(ledger.counts(), clock.now(), time_left)
-    never = asyncio.Event()
-    while True:
-        view.show(pulse.take(ledger.counts(), ledger.spent_usd, clock.now()))
-        reach("view.shown")
-        await clock.wait(never, view.interval_s)
+def _under_way(engine: Engine, most: int) -> UnderWay:
+    """What goes on at the service, for those who look."""
+    at_service, limit = engine.at_service, engine.limit
+    queued = Counter(job.queued for job in at_service)
+    oldest = [
+        Flight(job.row_id, job.submitted_at or 0.0, job.queued, job.queue_position if job.queued else None)
+        for job in itertools.islice(at_service, FLIGHTS_MAX)
+    ]
+    change = limit.changes[-1] if limit.changes and limit.changes[-1].limit == limit.limit else None
+    return UnderWay(limit.limit, most, change, queued[True], queued[False], oldest)
 
 
-__all__ = ["Opener", "Outcome", "RunOptions", "SilentView", "exit_code", "preview", "run_batch"]
+__all__ = ["Opener", "Outcome", "RunOptions", "SilentView", "preview", "run_batch"]

@@ -76,6 +76,7 @@ class Batch:
             allow_hosts=tuple(allow_hosts),
         )
         self._stopper = Stopper()
+        self._view = NoView()
         self._running: asyncio.Future[Outcome] | None = None
         self.report: Report | None = None
         """The account of the batch; None until a run of it has ended."""
@@ -94,6 +95,15 @@ class Batch:
         Safe from any thread. A stop that comes before a run holds for that run.
         """
         self._stopper.stop(ExitReason.INTERRUPTED)
+
+    def _repr_html_(self) -> str:
+        """How a notebook shows it: its progress while it runs, the first of its pictures afterwards."""
+        from batcher.notebook import progress_html, report_html, waiting_html
+
+        is_running = self._running is not None and not self._running.done()
+        if self._view.snapshot is not None and (is_running or self.report is None):
+            return progress_html(self._view.snapshot, is_running=is_running)
+        return waiting_html(self._options.out) if self.report is None else report_html(self.report, self._options.out)
 
     async def __aiter__(self) -> AsyncIterator[ResultRow]:
         """Run it, and give each row as it ends. Whoever stops listening stops the batch; it can be run again."""
@@ -115,7 +125,8 @@ class Batch:
             await self._leave(self._running)
             self._stopper = Stopper()
         environment = Environment.read(os.environ, Path.home())
-        batch = run_batch(self._options, environment, view=NoView(), observers=observers, stopper=self._stopper)
+        self._view = NoView()
+        batch = run_batch(self._options, environment, view=self._view, observers=observers, stopper=self._stopper)
         self._running = asyncio.ensure_future(batch)
         try:
             outcome = await asyncio.shield(self._running)
@@ -144,5 +155,5 @@ class _EndedRows:
         if not job.state.is_open:
             self._queue.put_nowait(result_row(job))
 
-    def notice(self, message: str, now: float) -> None:
+    def notice(self, message: str, now: float, *, passing: bool = False) -> None:
         pass

@@ -6,20 +6,20 @@ import asyncio
 import functools
 import random
 from collections import deque
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from batcher import lifecycle
 from batcher.carry import Carrier, Links
-from batcher.concurrency import CONCURRENCY
+from batcher.concurrency import CONCURRENCY, ConcurrencyLimit
 from batcher.course import Course
 from batcher.errors import BatcherError, LedgerError, OutputError
 from batcher.events import Claimed, Event, Lost, Running
 from batcher.gate import SubmitGate
 from batcher.lifecycle import Command
 from batcher.model import ExitReason, Failure, FailureKind, Job, Lane, Mode, State
-from batcher.outlook import Pace, TimeLeft, time_left
+from batcher.outlook import Pace, TimeLeft, time_left_of_run
 from batcher.pacing import Outage
 from batcher.polling import LEARNED, Polls
 from batcher.ports import Clock, Fetcher, Ledger, Observer, Provider, RequestBodies
@@ -36,7 +36,7 @@ FIRST_PATIENCE_S = 30.0
 """How long a service that never answered yet is waited for."""
 
 FLUSH_S = 5.0
-KEEP_S = 60.0
+KEEP_S = 15.0
 """How often what was learned is kept, while a run lasts."""
 
 ABORT_S = 0.5
@@ -82,7 +82,7 @@ class Engine:
         self._observer = observer
         self.course = Course(clock, mode)
         outage = Outage(settings.outage_s, FIRST_PATIENCE_S)
-        self._gate = SubmitGate(settings, clock, self.course, outage, provider.probe, self._is_congested, self._notice)
+        self._gate = SubmitGate(settings, clock, self.course, outage, provider.probe, self._is_congested, self._notice, self._passing_notice)
         self._polls = Polls(settings)
         self._carrier = Carrier(
             provider=provider, bodies=bodies, fetcher=fetcher, links=links, has_stem=ledger.has_stem, gate=self._gate, course=self.course,
@@ -106,12 +106,20 @@ class Engine:
 
     def time_left(self, pace: Pace | None) -> TimeLeft | None:
         """How long the run still takes, where rows end at this pace, if there is one to be believed; None while nothing can be said."""
-        counts, settings, now = self._ledger.counts(), self._settings, self._clock.now()
-        waiting = counts[State.PLANNED] + counts[State.SUBMITTING] if self.course.mode(Lane.REMOTE) is Mode.RUN else 0
-        return time_left(
-            waiting + counts[State.PRODUCED], self._polls.ages_s(now), concurrency=self._gate.limit.limit, pace=pace,
-            submits_per_s=settings.submits_per_s, longest_s=settings.job_timeout_s if settings.on_stuck == "give_up" else float("inf"),
-        )  # fmt: skip
+        submitting = self.course.mode(Lane.REMOTE) is Mode.RUN
+        ages_s = self._polls.ages_s(self._clock.now())
+        limit = self._gate.limit.limit
+        return time_left_of_run(self._ledger.counts(), ages_s, self._settings, concurrency=limit, pace=pace, submitting=submitting)
+
+    @property
+    def limit(self) -> ConcurrencyLimit:
+        """How many requests may be at the service at once."""
+        return self._gate.limit
+
+    @property
+    def at_service(self) -> Collection[Job]:
+        """The rows whose request is at the service, as the last poll of each found them, the first that were submitted first."""
+        return self._polls.watched
 
     async def run(self, beside: Callable[[], Coroutine[Any, Any, None]] | None = None) -> ExitReason:
         """Carry rows until there is nothing left that the course allows. `beside` runs meanwhile; if it fails, the run fails."""
@@ -280,6 +288,9 @@ class Engine:
 
     def _notice(self, message: str) -> None:
         self._observer.notice(message, self._clock.now())
+
+    def _passing_notice(self, message: str) -> None:
+        self._observer.notice(message, self._clock.now(), passing=True)
 
     async def _flush(self) -> None:
         counts = dict(self._carrier.requests)

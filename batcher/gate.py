@@ -42,6 +42,7 @@ class SubmitGate:
         probe: Callable[[], Awaitable[None]],
         is_congested: Callable[[], bool],
         notice: Callable[[str], None],
+        passing_notice: Callable[[str], None],
     ) -> None:
         self._settings = settings
         self._clock = clock
@@ -50,6 +51,7 @@ class SubmitGate:
         self._probe = probe
         self._is_congested = is_congested
         self._notice = notice
+        self._passing_notice = passing_notice
         self._turn = asyncio.Lock()
         self._freed = asyncio.Event()
         course.rouse(self._freed)
@@ -165,7 +167,7 @@ class SubmitGate:
     def tell(self, change: Change | None) -> None:
         """Say that another number of requests may be at the service, if it may."""
         if change is not None:
-            self._notice(f"At most {change.limit} requests at the service at once: {change.reason}.")
+            self._passing_notice(f"At most {change.limit} requests at the service at once: {change.reason}.")
 
     async def _may_pass(self, seq: int) -> bool:
         now = self._clock.now()

@@ -7,8 +7,13 @@ import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+from batcher.model import State
 from batcher.service_times import LONGEST_S, ServiceTimes
+
+if TYPE_CHECKING:
+    from batcher.settings import RunSettings
 
 LOW, HIGH = 0.1, 0.9
 """A run takes less than the low figure in about one of ten cases, and more than the high one in about one of ten."""
@@ -75,6 +80,23 @@ def time_left(
     spans = [waiting / rate_per_s * factor if waiting else 0.0 for factor in (1 / (1 + error), 1.0, 1 + error)]
     low_s, expected_s, high_s = (until_s(chance, span) for span, chance in zip(spans, (LOW, 0.5, HIGH), strict=True))
     return TimeLeft(low_s, expected_s, high_s)
+
+
+def time_left_of_run(
+    counts: Mapping[State, int],
+    ages_s: Mapping[ServiceTimes, Sequence[float]],
+    settings: RunSettings,
+    *,
+    concurrency: int,
+    pace: Pace | None,
+    submitting: bool = True,
+) -> TimeLeft | None:
+    """`time_left` of a run with so many rows in each state. Where it is not `submitting` any more, what waits stays."""
+    waiting = counts[State.PLANNED] + counts[State.SUBMITTING] if submitting else 0
+    longest_s = settings.job_timeout_s if settings.on_stuck == "give_up" else math.inf
+    return time_left(
+        waiting + counts[State.PRODUCED], ages_s, concurrency=concurrency, pace=pace, submits_per_s=settings.submits_per_s, longest_s=longest_s
+    )
 
 
 def _rate(waiting: int, models: Sequence[_UnderWay], concurrency: int, pace: Pace | None, submits_per_s: float | None) -> tuple[float, float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from batcher.events import Died, Event, Produced, Running
@@ -121,6 +121,11 @@ class Polls:
     def forget(self, job: Job) -> None:
         """`job` is not polled any more."""
         self._watched.pop(job.seq, None)
+
+    @property
+    def watched(self) -> Collection[Job]:
+        """The rows that are polled, as they were when that was last thought of, in the order in which they first were."""
+        return self._watched.values()
 
     def ages_s(self, now: float) -> dict[ServiceTimes, list[float]]:
         """The ages of the requests that are polled, by what is known of their model."""

@@ -270,6 +270,6 @@ class Observer(Protocol):
         """`job` is the row as it is after `event`."""
         ...
 
-    def notice(self, message: str, now: float) -> None:
-        """Something about the whole batch that a person should know."""
+    def notice(self, message: str, now: float, *, passing: bool = False) -> None:
+        """Something about the whole batch that a person should know. What is `passing` soon holds no more, and views show it anyway."""
         ...

@@ -196,7 +196,7 @@ class _Ends:
         if isinstance(event, Produced):
             self.seen_at.setdefault(job.request_id, now)
 
-    def notice(self, message: str, now: float) -> None: ...
+    def notice(self, message: str, now: float, *, passing: bool = False) -> None: ...
 
 
 def run_engine(name: str, seed: int, jobs: int, settings: RunSettings, kept: object = None) -> tuple[Makespan, object]:

@@ -242,30 +242,26 @@ def plan(
 @app.command(rich_help_panel=LOOKING)
 def status(folder: Folder, json_: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
     """Say how far the batch in DIR is; also while it runs."""
-    import json
+    from batcher.cli.standing import show_status
 
-    from batcher.ledger import LEDGER, LedgerReader
-    from batcher.observe import state_words
+    show_status(folder, as_json=json_)
 
-    with LedgerReader(folder / LEDGER) as reader:
-        counts, spent_usd, meta, runs = reader.counts(), reader.spent_usd(), reader.meta(), reader.runs()
-    last = runs[-1] if runs else None
-    if json_:
-        facts = {
-            "name": meta.get("name"),
-            "rows": sum(counts.values()),
-            "states": {state.value: n for state, n in counts.items()},
-            "cost_usd": round(spent_usd, 6),
-            "last_run": {"pid": last.pid, "host": last.host, "exit_reason": last.exit_reason} if last else None,
-        }
-        typer.echo(json.dumps(facts))
-        return
-    console = console_for()
-    how = "never run" if last is None else f"last run: {last.exit_reason or 'under way, or killed'}"
-    say(console, f"{meta.get('name', folder.name)}: {count_rows(sum(counts.values()))}, {how}")
-    say(console, "  " + " · ".join([*state_words(counts), f"{spent_usd:.2f} USD"]))
-    if any(counts[state] for state in counts if state.is_open):
-        say(console, f"  go on with: batcher resume {folder}")
+
+@app.command(rich_help_panel=LOOKING)
+def watch(
+    folder: Folder,
+    interval: Annotated[
+        float | None,
+        typer.Option("--interval", min=0.1, metavar="SECONDS", help="How often to look; once a second, in a log seldom."),
+    ] = None,
+) -> None:
+    """Show the run of DIR while it goes, from another terminal; changes nothing.
+
+    Ends when the run ends, with its exit code, and at once where nobody runs the batch. Ctrl-C ends the watching only.
+    """
+    from batcher.cli.watching import watch_and_report
+
+    watch_and_report(folder, interval)
 
 
 @app.command(rich_help_panel=LOOKING)

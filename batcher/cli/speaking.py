@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,16 +39,16 @@ def confess(error: BaseException) -> None:
 
 def say(console: Console, line: str) -> None:
     """Write one line of text, and nothing that a terminal would obey."""
-    from batcher.observe.harmless import one_line
+    from batcher.observe import write_line
 
-    console.print(one_line(line), markup=False, highlight=False, soft_wrap=True)
+    write_line(console, line)
 
 
 def console_for(*, stderr: bool = False) -> Console:
-    """Where to write; obeys NO_COLOR and the kind of terminal."""
-    from rich.console import Console
+    """Where to write; obeys NO_COLOR, the kind of terminal and the locale."""
+    from batcher.observe import LocaleConsole
 
-    return Console(stderr=stderr, emoji=False)
+    return LocaleConsole(os.environ, stderr=stderr)
 
 
 def summarise(report: Report, out: Path, console: Console) -> None:

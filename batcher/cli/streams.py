@@ -30,10 +30,18 @@ class PatientStream:
         self._stream = stream
         self._kept = bytearray()
         self._hurried = False
+        self._terminal: int | None = None
+        """The terminal behind the stream, opened once more: what is set here, not to wait, does not hold for others who write to it."""
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether something is kept because nobody took it yet."""
+        return bool(self._kept)
 
     def hurry(self) -> None:
         """From now on nothing waits for a reader."""
-        self._hurried = True
+        if not self._hurried:
+            self._hurried, self._terminal = True, _terminal_of(self._stream)
 
     def write(self, text: str) -> int:
         """Write `text`, keep it for later, or drop it."""
@@ -61,11 +69,11 @@ class PatientStream:
     def _push(self, patience_s: float | None) -> None:
         """Write, and wait at each piece for `patience_s` at most; None as long as it takes."""
         try:
-            descriptor = self._stream.fileno()
+            descriptor = self._stream.fileno() if self._terminal is None else self._terminal
             while self._kept and select.select([], [descriptor], [], patience_s)[1]:
                 try:
                     del self._kept[: os.write(descriptor, self._kept[:PIECE_BYTES])]
-                except BlockingIOError:  # a pipe that another program has made so, and less than a piece is free in it
+                except BlockingIOError:  # our own terminal, or a pipe that another program has made so, and less than a piece is free in it
                     if patience_s == 0:
                         return
                     time.sleep(0.01)
@@ -82,9 +90,25 @@ class PatientStream:
     def _give_up(self) -> None:
         """From now on it all goes nowhere, what is still kept too."""
         self._kept.clear()
+        if self._terminal is not None:
+            os.close(self._terminal)
+            self._terminal = None
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, self._stream.fileno())
         os.close(nowhere)
+
+
+def _terminal_of(stream: TextIO) -> int | None:
+    """A descriptor of our own for the terminal that `stream` writes to, where writing never waits; None where it is none, or cannot be had.
+
+    A terminal says that it can be written to as soon as it takes a single character, and a write waits until it has taken all.
+    """
+    if os.name == "nt":
+        return None
+    try:
+        return os.open(os.ttyname(stream.fileno()), os.O_WRONLY | os.O_NOCTTY | os.O_NONBLOCK)
+    except (OSError, ValueError):
+        return None
 
 
 def make_streams_patient() -> None:

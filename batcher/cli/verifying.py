@@ -20,7 +20,8 @@ SHOWN = 20
 
 def verify_and_report(folder: Path, *, offline: bool, as_json: bool, allow_hosts: Sequence[str], take_over: bool, quiet: bool) -> None:
     """Check `folder`, mend it unless `offline`, and tell. Exits with 0 where nothing is wrong any more, else 1, or the code of what stopped it."""
-    from batcher.app import REASON_CODES, RunOptions
+    from batcher.app import RunOptions
+    from batcher.exits import REASON_CODES
 
     is_silent = quiet or as_json
     try:

@@ -29,6 +29,40 @@ else:
         fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
+def is_at_work(folder: Path) -> bool:
+    """Whether somebody works on `folder`, going by what whoever did last wrote there.
+
+    The lock is left alone: trying it, for however short a moment, would refuse it to a run that begins. Whoever is on another machine is believed.
+    """
+    facts = _facts_in(folder / Owner.FILE)
+    if not facts or facts.get("closed"):
+        return False
+    return facts.get("host") != socket.gethostname() or _is_alive(facts.get("pid"))
+
+
+def _facts_in(path: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(path.read_text("utf-8")))
+    except (OSError, ValueError, TypeError):
+        return {}
+
+
+def _is_alive(pid: object) -> bool:
+    if not isinstance(pid, int) or pid <= 0 or pid == os.getpid():
+        return False
+    if sys.platform == "win32":  # there is no asking there that does no harm
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    with contextlib.suppress(OSError):  # killed, and waited for by nobody: only Linux tells
+        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[:1] != [b"Z"]
+    return True
+
+
 class Owner:
     """Holds the folder from construction to `release`. The operating system lets go of the lock when the process dies, however it dies."""
 

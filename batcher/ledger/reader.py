@@ -20,6 +20,9 @@ from batcher.model import Job, Run, SameFiles, State
 
 PAGE = 500
 
+LATEST_OF = 100
+"""So many rows at the end of the manifest are looked through for the latest failures."""
+
 
 class LedgerReader:
     """See the port `LedgerView`. Opens `path` read-only.
@@ -109,6 +112,32 @@ class LedgerReader:
             yield from self._pages("where_page", {})
         else:
             yield from merge(*(self._pages("where_page_of_state", {"state": state}) for state in states), key=lambda job: job.position)
+
+    def fact(self, name: str) -> Any:
+        """What is kept under `name`, also where it is no fact about the batch; None where nothing is, or nothing that can be read."""
+        found = self._execute(self._sql["select_fact"], (name,))
+        try:
+            return json.loads(found[0][0]) if found else None
+        except (ValueError, TypeError, RecursionError):
+            return None
+
+    def at_service(self, limit: int) -> list[tuple[str, str, bool | None, float]]:
+        """The requests at the service, those that were submitted first: row, model, whether it waits there as far as it was told, submitted when."""
+        rows = self._execute(self._sql["select_at_service"], (limit,))
+        return [(row_id, model, None if queued is None else bool(queued), submitted_at or 0.0) for row_id, model, queued, submitted_at in rows]
+
+    def last_event_at(self) -> float | None:
+        """When anything happened to a row last."""
+        found = self._execute(self._sql["select_last_event"], ())
+        return float(found[0][0]) if found else None
+
+    def latest_failures(self, limit: int) -> list[Job]:
+        """Rows that failed or are in doubt, the latest first. Of many, only the `LATEST_OF` last of the manifest are looked at."""
+        found: list[Job] = []
+        for state in (State.FAILED, State.IN_DOUBT):
+            sql = f"{self._sql['select_jobs']} {self._sql['where_last_of_state']}"
+            found += map(job_from, self._execute(sql, {"state": state, "limit": LATEST_OF}))
+        return sorted(found, key=lambda job: job.ended_at or 0.0, reverse=True)[:limit]
 
     def _pages(self, where: str, values: Mapping[str, object]) -> Iterator[Job]:
         sql = f"{self._sql['select_jobs']} {self._sql[where]}"

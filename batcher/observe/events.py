@@ -25,7 +25,7 @@ class EventLog:
         line = {"row": job.row_id, "event": type(event).__name__, "state": job.state, "request_id": job.request_id, **said}
         self._write(line, now)
 
-    def notice(self, message: str, now: float) -> None:
+    def notice(self, message: str, now: float, *, passing: bool = False) -> None:
         """See the port `Observer`."""
         self._write({"notice": message}, now)
 
@@ -51,7 +51,7 @@ class Observers:
         for observer in self._observers:
             observer.observe(job, event, now)
 
-    def notice(self, message: str, now: float) -> None:
+    def notice(self, message: str, now: float, *, passing: bool = False) -> None:
         """See the port `Observer`."""
         for observer in self._observers:
-            observer.notice(message, now)
+            observer.notice(message, now, passing=passing)

@@ -6,6 +6,9 @@ lines of ours.
 
 from __future__ import annotations
 
+SPELLED = str.maketrans({"·": "|", "–": "-", "…": "...", "×": "x", "━": "#", "─": ".", "\N{REPLACEMENT CHARACTER}": "?"})
+"""Our own signs where there are only ASCII characters."""
+
 
 def harmless(text: str) -> str:
     """`text` with a replacement character for each control, bidirectional and otherwise invisible character, line feeds apart."""
@@ -15,3 +18,12 @@ def harmless(text: str) -> str:
 def one_line(text: str) -> str:
     """`text` on one line, and harmless."""
     return harmless(" ".join(text.splitlines()))
+
+
+def spelled(text: str, encoding: str) -> str:
+    """`text` as far as `encoding` has its characters; where it has not, our signs in ASCII, and others as escapes."""
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        return text.translate(SPELLED).encode(encoding, "backslashreplace").decode(encoding)
+    return text

@@ -48,6 +48,11 @@ def test_resume_and_retry(tmp_path: Path) -> None:
     assert counts(tmp_path) == {"shop": {"done": 8}, "failed": {"done": 8}, "doubt": {"done": 8}}
 
 
+def test_watch(tmp_path: Path) -> None:
+    follow(HOW_TO / "watch.md", tmp_path)
+    assert counts(tmp_path) == {"watched": {"done": 8}}
+
+
 @pytest.mark.fault("X9")
 def test_verify(tmp_path: Path) -> None:
     follow(HOW_TO / "verify.md", tmp_path)

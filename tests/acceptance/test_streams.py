@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -18,6 +19,8 @@ pytestmark = [pytest.mark.acceptance, pytest.mark.fault("A8"), pytest.mark.skipi
 
 ROWS = 3
 PIPE_BYTES = 65_536
+FREE = 700
+"""So many characters a frozen terminal still takes."""
 ESCAPE = "\x1b"
 
 
@@ -71,6 +74,41 @@ def test_nobody_reads(tmp_path: Path, simulated: Service) -> None:
         os.close(writing)
         os.close(reading)
     assert report(tmp_path / "out")["counts"]["done"] == rows
+
+
+def fill(terminal: int, most: int) -> int:
+    """Write up to `most` characters, as many as are taken at once; how many that were."""
+    written = 0
+    with contextlib.suppress(BlockingIOError):
+        while written < most:
+            written += os.write(terminal, b"x" * min(100, most - written))
+    return written
+
+
+def test_a_terminal_that_is_frozen(tmp_path: Path, simulated: Service) -> None:
+    """It still takes a few characters and no more, as one whose window hangs: it can be written to, but not a whole view."""
+    reading, writing = os.openpty()
+    os.set_blocking(writing, False)
+    most = left = fill(writing, 10**6)
+    while left:
+        left -= len(os.read(reading, PIPE_BYTES))
+    assert fill(writing, most - FREE) == most - FREE
+    os.set_blocking(writing, True)
+    run = [sys.executable, "-m", "batcher", "run", manifest(tmp_path, 40), "--job", "text_to_image", "--out", tmp_path / "out"]
+    env = environment(tmp_path, **simulated.env, TERM="xterm")
+    running = subprocess.Popen(run, cwd=REPOSITORY, env=env, stdin=subprocess.DEVNULL, stdout=writing, stderr=writing)
+    os.close(writing)
+    try:
+        wait_until(lambda: (tmp_path / "out" / "report.json").exists(), "the batch to be reported, though nobody reads")
+        shown = b""
+        with contextlib.suppress(OSError):  # nobody has the terminal open any more
+            while chunk := os.read(reading, PIPE_BYTES):
+                shown += chunk
+        assert running.wait(timeout=300) == 0
+    finally:
+        running.kill()
+        os.close(reading)
+    assert b"40 of 40 rows done" in shown
 
 
 def test_whoever_reads_late_reads_all(tmp_path: Path, simulated: Service) -> None:

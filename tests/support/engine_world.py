@@ -66,7 +66,7 @@ class Log:
     def observe(self, job: Job, event: Event, now: float) -> None:
         self.events.append((round(now - EPOCH, 6), job.row_id, type(event).__name__))
 
-    def notice(self, message: str, now: float) -> None:
+    def notice(self, message: str, now: float, *, passing: bool = False) -> None:
         self.notices.append(message)
 
 

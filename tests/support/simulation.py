@@ -637,7 +637,7 @@ class _Observer:
         self._client.is_recovering = self._client.is_recovering and recovering
         self._simulation.observed(self._client, job, event, now)
 
-    def notice(self, message: str, now: float) -> None:
+    def notice(self, message: str, now: float, *, passing: bool = False) -> None:
         """See the port `Observer`."""
         self._simulation.said(message, self._simulation._time())
 

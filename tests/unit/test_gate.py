@@ -36,7 +36,8 @@ class Street:
         self.course = Course(self.clock)
         self.outage = Outage(self.settings.outage_s, 30.0)
         self.gate = SubmitGate(
-            self.settings, self.clock, self.course, self.outage, self._probe, lambda: self.congested, self.notices.append
+            self.settings, self.clock, self.course, self.outage, self._probe, lambda: self.congested, self.notices.append,
+            self.notices.append,
         )  # fmt: skip
 
     async def _probe(self) -> None:

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -20,33 +22,33 @@ from batcher.observe import (
     TerminalView,
     ViewObserver,
     choose_view,
+    duration,
     plain_line,
     state_words,
 )
-from batcher.observe.progress import PACE_MIN_S, WINDOW_S, duration, span
-from batcher.observe.terminal import picture
+from batcher.observe.progress import PACE_MIN_S, WINDOW_S, limit_words, money_words, rate_words, span
+from batcher.observe.terminal import FAILURES, PLAIN_EVERY_S, PLAIN_SELDOM_S
 from batcher.outlook import Pace, TimeLeft
 from tests.support.engine_world import make_spec
 from tests.support.ledgers import FILE
+from tests.support.snapshots import ABOUT, LEFT, NOW, WAY, counts, failed, snapshot
 
-NOW = 1_800_000_000.25
 JOB = Job(1, make_spec("a"), State.SUBMITTED, request_id="r1")
-
-
-LEFT = TimeLeft(25.0, 30.0, 40.0)
 
 
 def unknown(pace: Pace | None) -> TimeLeft | None:
     return None
 
 
-def counts(**of: int) -> dict[State, int]:
-    return dict.fromkeys(State, 0) | {State(name): n for name, n in of.items()}
+class Pulsed(Pulse):
+    """A pulse of which only the numbers matter."""
+
+    def of(self, counts: dict[State, int], spent_usd: float, now: float) -> Snapshot:
+        return self.take(ABOUT, counts, spent_usd, now, WAY)
 
 
-def snapshot(**changes: Any) -> Snapshot:
-    of = counts(planned=50, submitted=20, produced=5, done=20, failed=3, in_doubt=2)
-    return Snapshot(**{"counts": of, "spent_usd": 1.6, "elapsed_s": 30.0, "rate_per_s": 2.5, "left": LEFT} | changes)
+def pulse_of(counts: dict[State, int], now: float, time_left: Callable[[Pace | None], TimeLeft | None] = unknown) -> Pulsed:
+    return Pulsed(now, counts, now, time_left)
 
 
 # ── numbers ───────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -57,12 +59,12 @@ def test_what_a_snapshot_counts() -> None:
 
 
 def test_the_rate_follows_from_what_ended() -> None:
-    pulse = Pulse(counts(planned=100), 0.0, unknown)
-    first = pulse.take(counts(planned=100), 0.0, 10.0)
+    pulse = pulse_of(counts(planned=100), 0.0, unknown)
+    first = pulse.of(counts(planned=100), 0.0, 10.0)
     assert (first.rate_per_s, first.left, first.elapsed_s) == (0.0, None, 10.0)
-    second = pulse.take(counts(planned=60, submitted=20, done=15, failed=3, cancelled=1, in_doubt=1), 1.5, 20.0)
+    second = pulse.of(counts(planned=60, submitted=20, done=15, failed=3, cancelled=1, in_doubt=1), 1.5, 20.0)
     assert (second.rate_per_s, second.spent_usd) == (1.0, 1.5)
-    assert pulse.take(counts(done=100), 8.0, 25.0).rate_per_s == 4.0
+    assert pulse.of(counts(done=100), 8.0, 25.0).rate_per_s == 4.0
 
 
 def test_the_time_left_is_asked_for_once_a_second_and_not_after_the_end() -> None:
@@ -72,19 +74,19 @@ def test_the_time_left_is_asked_for_once_a_second_and_not_after_the_end() -> Non
         asked.append(pace)
         return LEFT
 
-    pulse = Pulse(counts(planned=10), 0.0, time_left)
-    lefts = [pulse.take(counts(planned=10), 0.0, now).left for now in (0.0, 0.5, 0.9, 1.1)]
+    pulse = pulse_of(counts(planned=10), 0.0, time_left)
+    lefts = [pulse.of(counts(planned=10), 0.0, now).left for now in (0.0, 0.5, 0.9, 1.1)]
     assert (lefts, len(asked)) == ([LEFT] * 4, 2)
-    assert pulse.take(counts(done=10), 0.0, 1.2).left is None
+    assert pulse.of(counts(done=10), 0.0, 1.2).left is None
     assert len(asked) == 2
 
 
 def test_the_pace_leaves_out_the_time_before_anything_could_end() -> None:
     asked: list[Pace | None] = []
-    pulse = Pulse(counts(planned=1000, done=7), 0.0, asked.append)
+    pulse = pulse_of(counts(planned=1000, done=7), 0.0, asked.append)
     for second in range(1, 100):
         done = 10 * max(0, second - 30)
-        pulse.take(counts(planned=1000 - done, done=7 + done), 0.0, float(second))
+        pulse.of(counts(planned=1000 - done, done=7 + done), 0.0, float(second))
     believed = int(31 + PACE_MIN_S) - 1
     assert asked[:believed] == [None] * believed
     assert asked[believed] == Pace(50, 5.0)
@@ -92,18 +94,18 @@ def test_the_pace_leaves_out_the_time_before_anything_could_end() -> None:
 
 
 def test_what_ended_in_earlier_runs_does_not_count_for_the_rate() -> None:
-    assert Pulse(counts(done=1000, planned=10), 0.0, unknown).take(counts(done=1001, planned=9), 0.0, 10.0).rate_per_s == 0.1
+    assert pulse_of(counts(done=1000, planned=10), 0.0).of(counts(done=1001, planned=9), 0.0, 10.0).rate_per_s == 0.1
 
 
-def test_no_time_is_no_rate() -> None:
-    assert Pulse(counts(planned=1), 5.0, unknown).take(counts(done=1), 0.0, 5.0).rate_per_s == 0.0
+def test_the_rate_is_not_known_at_once() -> None:
+    assert pulse_of(counts(planned=1), 5.0).of(counts(done=1), 0.0, 5.0).rate_per_s is None
 
 
 def test_the_rate_is_that_of_the_last_minute() -> None:
-    pulse = Pulse(counts(planned=10_000), 0.0, unknown)
+    pulse = pulse_of(counts(planned=10_000), 0.0, unknown)
     for second in range(1, 301):
         done = 10 * min(second, 200)
-        taken = pulse.take(counts(done=done, planned=10_000 - done), 0.0, float(second))
+        taken = pulse.of(counts(done=done, planned=10_000 - done), 0.0, float(second))
         if second == 200:
             assert taken.rate_per_s == pytest.approx(10.0)
     assert taken.rate_per_s == 0.0
@@ -151,10 +153,47 @@ def test_every_state_has_a_word_and_those_without_rows_are_left_out() -> None:
 
 def test_a_plain_line() -> None:
     assert plain_line(snapshot()) == (
-        "25/100 rows (25%) · 50 waiting · 20 at the service · 5 downloading · 20 done · 3 failed · 2 in doubt · 2.5/s · 25 to 40 s left · 1.60 USD"
+        "25/100 rows (25 %) · 50 waiting · 20 at the service · 5 downloading · 20 done · 3 failed · 2 in doubt · 25 to 40 s left · 2.5 rows/s · "
+        "1.60 USD spent, about 5.60 in all · at most 17 at once"
     )
-    assert plain_line(snapshot(counts=counts(done=4), left=None, rate_per_s=0.0)) == "4/4 rows (100%) · 4 done · 0/s · 1.60 USD"
-    assert plain_line(snapshot(counts={}, left=None)) == "0/0 rows (–) · 2.5/s · 1.60 USD"
+    assert plain_line(snapshot(counts=counts(done=4), left=None, rate_per_s=None)) == "4/4 rows (100 %) · 4 done · 1.60 USD spent"
+    assert plain_line(snapshot(counts={}, left=None)) == "0/0 rows (–) · 2.5 rows/s · 1.60 USD spent"
+
+
+def test_all_rows_have_ended_only_when_all_have() -> None:
+    assert plain_line(snapshot(counts=counts(done=999, submitted=1))).startswith("999/1000 rows (99 %)")
+
+
+@pytest.mark.parametrize(
+    ("spent_usd", "of", "words"),
+    [
+        (0.0, counts(planned=4), "0.00 USD spent"),
+        (0.0, counts(planned=4, failed=2), "0.00 USD spent"),  # refused ones cost nothing, and tell nothing about the others
+        (1.0, counts(planned=3, done=1), "1.00 USD spent, about 4.00 in all"),
+        (1.0, counts(planned=1, submitting=1, submitted=1, produced=1, in_doubt=7), "1.00 USD spent, about 4.00 in all"),
+        (1.0, counts(done=5, in_doubt=1), "1.00 USD spent"),
+    ],
+)
+def test_money(spent_usd: float, of: dict[State, int], words: str) -> None:
+    assert money_words(snapshot(spent_usd=spent_usd, counts=of)) == words
+
+
+def test_money_that_is_not_real_is_not_called_spent() -> None:
+    assert money_words(snapshot(about=replace(ABOUT, is_simulated=True))) == "1.60 USD simulated, about 5.60 in all"
+
+
+@pytest.mark.parametrize(
+    ("rate", "words"),
+    [(None, []), (0.0, ["no row in the last minute"]), (0.01, ["36 rows/h"]), (0.1, ["6 rows/min"]), (12.34, ["12 rows/s"]), (345.6, ["346 rows/s"])],
+)
+def test_the_rate_for_people(rate: float | None, words: list[str]) -> None:
+    assert rate_words(snapshot(rate_per_s=rate)) == words
+
+
+def test_the_limit_with_the_reason_of_its_last_change() -> None:
+    assert limit_words(snapshot(), reason=True) == ["at most 17 at once for 5 s (64 asked for): it took 16, and refused 21"]
+    assert limit_words(snapshot(under_way=replace(WAY, limit=64, change=None)), reason=True) == ["at most 64 at once"]
+    assert limit_words(snapshot(counts=counts(done=3, produced=1)), reason=True) == []
 
 
 # ── views ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -174,7 +213,7 @@ def shown(of: Console) -> str:
 def test_off_a_terminal_a_line_now_and_then_where_something_changed() -> None:
     screen = console()
     view = PlainView(screen)
-    assert view.interval_s is not None
+    view.show(snapshot(elapsed_s=0.5))
     view.show(snapshot())
     view.show(snapshot())
     view.show(snapshot(spent_usd=1.68))
@@ -198,39 +237,54 @@ def test_where_quiet_was_asked_for_messages_are_shown_all_the_same() -> None:
 
 def test_a_program_that_looks_for_itself_is_shown_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     view = NoView()
+    assert view.snapshot is None
     view.show(snapshot())
     view.say("x")
     view.close()
-    assert view.interval_s is None
+    assert view.snapshot == snapshot()
     assert capsys.readouterr() == ("", "")
 
 
-def test_the_view_fits_where_it_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert type(choose_view(console(), quiet=False)) is PlainView
-    live = choose_view(console(terminal=True), quiet=False)
-    assert type(live) is TerminalView
-    live.close()
-    dumb = Console(file=io.StringIO(), force_terminal=True, _environ={"TERM": "dumb"})
-    assert type(choose_view(dumb, quiet=False)) is PlainView
+class Tty(io.StringIO):
+    def isatty(self) -> bool:
+        return True
 
 
-@pytest.mark.parametrize("width", [40, 72, 200])
-def test_the_picture_on_a_terminal(width: int) -> None:
-    screen = console(width=width)
-    screen.print(picture(snapshot()))
-    text = screen.export_text()
-    assert max(len(line) for line in text.splitlines()) <= width
-    words = " ".join(text.split())
-    for part in ("25/100", "30 s, 25 to 40 s left", "50 waiting", "20 at the service", "3 failed", "2 in doubt", "1.60 USD", "2.5/s"):
-        assert part in words
-    assert "━" in text
+@pytest.mark.parametrize(
+    ("file", "options", "fits"),
+    [
+        (Tty(), {}, TerminalView),
+        (io.StringIO(), {}, PlainView),
+        (io.StringIO(), {"force_terminal": True}, PlainView),
+        (io.StringIO(), {"_environ": {"FORCE_COLOR": "1"}}, PlainView),
+        (Tty(), {"_environ": {"TERM": "dumb"}}, PlainView),
+        (Tty(), {"legacy_windows": True}, PlainView),
+    ],
+    ids=["terminal", "log", "forced", "colours-forced", "dumb", "old-windows"],
+)
+def test_the_view_fits_where_it_is_shown(file: io.StringIO, options: dict[str, Any], fits: type) -> None:
+    view = choose_view(Console(file=file, **{"legacy_windows": False, "_environ": {}, **options}), quiet=False)
+    assert type(view) is fits
+    view.close()
+    assert file.getvalue() == ""
 
 
-def test_nothing_to_say_yet_about_the_time_left() -> None:
+def test_of_failures_a_log_is_told_some_of_those_that_are_new() -> None:
     screen = console()
-    screen.print(picture(snapshot(left=None, counts=counts())))
-    assert "30 s, – left" in screen.export_text()
-    assert "0/0" in shown(screen)
+    view = PlainView(screen)
+    failures = [failed(f"r{n}") for n in range(8)]
+    view.show(snapshot(failures=failures))
+    view.show(snapshot(failures=failures, counts=counts(planned=10, failed=5, in_doubt=2)))
+    view.show(snapshot(failures=failures, counts=counts(planned=9, failed=6, in_doubt=2)))
+    told = [line for line in shown(screen).splitlines() if line.startswith("  ")]
+    assert told == [f"  r{n}: generation failed: it did not work" for n in (0, 1, 0)]
+
+
+@pytest.mark.parametrize(("elapsed_s", "every_s"), [(10.0, PLAIN_EVERY_S), (1200.0, 60.0), (86_400.0, PLAIN_SELDOM_S)])
+def test_the_longer_a_run_the_more_seldom_its_lines(elapsed_s: float, every_s: float) -> None:
+    view = PlainView(console())
+    view.show(snapshot(elapsed_s=elapsed_s))
+    assert view.interval_s == every_s
 
 
 def test_a_live_view_shows_progress_and_messages_and_leaves_the_terminal_as_it_was() -> None:
@@ -243,9 +297,17 @@ def test_a_live_view_shows_progress_and_messages_and_leaves_the_terminal_as_it_w
     view.close()
     text = shown(screen)
     assert "25/100" in text
-    assert "stopping\n" in text
+    assert "stopping\x1b[K\n" in text or "stopping\n" in text
     assert "2.00 USD" in text
-    assert text.count("\x1b[?25l") == text.count("\x1b[?25h") == 1, "the cursor is shown again"
+    assert "\x1b[?" not in text, "neither the cursor nor the screen is changed in a way that would have to be mended"
+    assert text.endswith("A\x1b[J"), "the view is taken back"
+
+
+def test_a_failure_is_kept_and_others_are_not() -> None:
+    observer = ViewObserver(NoView(), [failed("before")])
+    for state in State:
+        observer.observe(failed(state.value, state=state), Claimed(), NOW)
+    assert [job.row_id for job in observer.failures] == [*(state.value for state in reversed(State) if state in FAILURES), "before"]
 
 
 def test_notices_reach_the_view_and_events_do_not() -> None:
@@ -253,6 +315,7 @@ def test_notices_reach_the_view_and_events_do_not() -> None:
     observer = ViewObserver(PlainView(screen))
     observer.observe(JOB, Claimed(), NOW)
     observer.notice("the service is in trouble", NOW)
+    observer.notice("at most 7 requests", NOW, passing=True)
     assert shown(screen) == "the service is in trouble\n"
 
 

@@ -13,6 +13,7 @@ from batcher.outlook import OBSERVED_MIN, Pace, TimeLeft, time_left
 from batcher.service_times import ServiceTimes
 from batcher.settings import RunSettings
 from tests.support.engine_world import World
+from tests.support.snapshots import ABOUT, WAY
 from tests.support.virtual_time import run_virtual
 
 
@@ -114,14 +115,14 @@ def test_in_a_world_of_its_own_the_answer_is_mostly_right(seed: int, median_s: f
         world.fetcher.seconds = 0.05
         await world.plan(300)
         engine, said = world.engine(), []
+        began = world.clock.now()
 
         async def ask() -> None:
-            pulse = Pulse(world.ledger.counts(), world.clock.now(), engine.time_left)
+            pulse = Pulse(began, world.ledger.counts(), world.clock.now(), engine.time_left)
             while True:
-                said.append((world.clock.now(), pulse.take(world.ledger.counts(), 0.0, world.clock.now()).left))
+                said.append((world.clock.now(), pulse.take(ABOUT, world.ledger.counts(), 0.0, world.clock.now(), WAY).left))
                 await asyncio.sleep(2.0)
 
-        began = world.clock.now()
         await engine.run(beside=ask)
         took_s = world.clock.now() - began
         known = [(world.clock.now() - now, left) for now, left in said if left is not None and now - began > 0.25 * took_s]

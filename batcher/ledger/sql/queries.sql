@@ -25,6 +25,9 @@ WHERE j.listed AND j.position > :after ORDER BY j.position LIMIT :limit
 -- name: where_page_of_state
 WHERE j.listed AND j.state = :state AND j.position > :after ORDER BY j.position LIMIT :limit
 
+-- name: where_last_of_state
+WHERE j.listed AND j.state = :state ORDER BY j.position DESC LIMIT :limit
+
 -- name: where_row
 WHERE j.listed AND s.row_id = :row_id
 
@@ -198,6 +201,13 @@ unsettled AS (
 SELECT h.request_id, s.row_id FROM shared AS h JOIN specs AS s USING (seq)
 WHERE h.request_id IN unsettled AND h.request_id IN (SELECT request_id FROM shared GROUP BY request_id HAVING count(*) > 1)
 ORDER BY h.request_id, h.seq
+
+-- name: select_at_service
+SELECT s.row_id, s.model, j.queued, j.submitted_at
+FROM jobs AS j JOIN specs AS s USING (seq) WHERE j.listed AND j.state = 'submitted' ORDER BY j.submitted_at LIMIT ?
+
+-- name: select_last_event
+SELECT at FROM events ORDER BY id DESC LIMIT 1
 
 -- name: select_same_files
 WITH files AS (

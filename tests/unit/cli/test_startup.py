@@ -42,6 +42,13 @@ def test_help_needs_neither_network_nor_ledger(tmp_path: Path, arguments: str, a
     assert found & (NEVER | {"asyncio", "ssl", "sqlite3", "batcher.settings", "batcher.ledger"} | also_without) == set()
 
 
+async def test_watching_needs_no_network(tmp_path: Path) -> None:
+    await Book(tmp_path / LEDGER).ledger.aclose()
+    found = imported_by(tmp_path, "watch", str(tmp_path))
+    assert "batcher.watch" in found
+    assert found & NEVER == set()
+
+
 async def test_status_needs_the_ledger_and_no_more(tmp_path: Path) -> None:
     book = Book(tmp_path / LEDGER)
     await book.plan(make_spec("a"))
