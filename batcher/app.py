@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import shlex
 import socket
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -35,7 +37,7 @@ from batcher.plan import Planner
 from batcher.ports import Clock, Facts, Observer, PlanSummary
 from batcher.providers.http import proxy_for, proxy_hosts
 from batcher.providers.runcomfy import checked_base, checked_token, open_runcomfy
-from batcher.report import Report, sweep, write_report
+from batcher.report import FILES, Report, sweep, write_report
 from batcher.settings import RunSettings
 from batcher.simulator import Simulator, SimulatorError, SimulatorSettings
 from batcher.stopping import Stopper
@@ -44,6 +46,9 @@ from batcher.version import VERSION
 
 SIMULATOR = "simulator"
 """What the ledger calls the service where it was a simulated one."""
+
+GALLERY_PATIENCE_S = 20.0
+"""How long a run that has ended makes small pictures for its gallery: some thousands of them. `batcher report` makes the rest."""
 
 RESUMABLE_CODE = 75
 """Stopped early: some rows are still open, and the batch can be taken up again."""
@@ -82,16 +87,19 @@ class RunOptions:
     decide: Decide | None = None
     take_over: bool = False
     """Whether a person vouches that no other copy of the folder is used."""
+    gallery: bool = True
+    """Whether `report.html` is written at the end."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a run ended. `trouble` is what a whole-batch condition said, if one ended it."""
+    """How a run ended. `trouble` is what a whole-batch condition said, if one ended it; `page` is the gallery, if it was written."""
 
     report: Report
     exit_code: int
     plan: PlanSummary | None = None
     trouble: str = ""
+    page: Path | None = None
 
 
 async def run_batch(
@@ -139,7 +147,10 @@ async def run_batch(
         await ledger.put_meta(place_facts(options.out))
         batch = _OpenBatch(options, fitted.settings, service, ledger, reader, clock)
         report, trouble = await batch.run(view, Observers([ViewObserver(view), *observers]), stopper)
-        return Outcome(report, exit_code(report), plan, trouble)
+    page = (
+        _show_gallery(options.out, report, view, stopper) if options.gallery else None
+    )  # the folder may be somebody else's by now: that does no harm
+    return Outcome(report, exit_code(report), plan, trouble, page)
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +238,23 @@ class _OpenBatch:
                 observer=observer,
                 mode=self.options.mode,
             )
+
+
+def _show_gallery(out: Path, report: Report, view: View, stopper: Stopper) -> Path | None:
+    """Write the gallery, unless somebody wants to leave; returns the page. Whatever is wrong with it is told, and changes nothing else."""
+    from batcher.report.gallery import write_gallery
+
+    wanted, deadline = stopper.steps, time.monotonic() + GALLERY_PATIENCE_S
+    if wanted > 1:
+        return None
+    try:
+        gallery = write_gallery(out, report, go_on=lambda: stopper.steps == wanted, has_time=lambda: time.monotonic() < deadline)
+    except Exception as error:  # a fault of ours too: the batch is done and accounted for, whatever becomes of its page
+        view.say(f"{out / FILES['page']} could not be written ({type(error).__name__}: {error}). All else is as it should be.")
+        return None
+    if not gallery.is_whole or gallery.thumbnails_left:
+        view.say(f"The gallery has not all of its small pictures yet: batcher report {shlex.quote(str(out))} makes them.")
+    return gallery.page if gallery.page.is_file() else None
 
 
 def exit_code(report: Report) -> int:

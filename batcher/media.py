@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, TypeVar
 
 from PIL import (
     AvifImagePlugin,
@@ -28,7 +28,9 @@ from PIL import (
 
 from batcher.containers import MediaError, check_container, is_mp3
 
-__all__ = ["HEAD_BYTES", "MAX_PIXELS", "MediaError", "MediaFacts", "extension", "inspect", "inspect_file", "sniff"]
+T = TypeVar("T")
+
+__all__ = ["HEAD_BYTES", "MAX_PIXELS", "MediaError", "MediaFacts", "extension", "inspect", "inspect_file", "sniff", "with_picture"]
 
 HEAD_BYTES: Final = 512
 """How much of the beginning of a file `sniff` wants to see."""
@@ -177,7 +179,30 @@ _WARNING_FILTERS: Final = threading.Lock()
 """Held while the process-wide warning filters are changed."""
 
 
+def with_picture(file: BinaryIO, work: Callable[[ImageFile.ImageFile], T], *, max_pixels: int = MAX_PIXELS) -> T:
+    """What `work` makes of the first picture in an open file, which it gets before it is decoded. Blocks.
+
+    Raises `MediaError` for what is no picture, is larger than `max_pixels`, or cannot be decoded. What `work` saves has to be made inside of it.
+    """
+    file.seek(0)
+    media_type = sniff(file.read(HEAD_BYTES))
+    if media_type not in _IMAGES:
+        raise MediaError("not an image of a known kind")
+    file.seek(0)
+
+    def opened() -> T:
+        with _IMAGES[media_type](file) as image:
+            _refuse_large(image, max_pixels)
+            return work(image)
+
+    return _decoding(media_type, opened)
+
+
 def _decode(file: BinaryIO, media_type: str, max_pixels: int) -> tuple[int, int]:
+    return _decoding(media_type, lambda: _load(file, media_type, max_pixels))
+
+
+def _decoding(media_type: str, work: Callable[[], T]) -> T:
     kind = media_type.removeprefix("image/").upper()
     try:
         if media_type in ("image/gif", "image/tiff"):
@@ -185,8 +210,8 @@ def _decode(file: BinaryIO, media_type: str, max_pixels: int) -> tuple[int, int]
             with _WARNING_FILTERS, warnings.catch_warnings():
                 warnings.filterwarnings("ignore", module=r"PIL\.")
                 warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
-                return _load(file, media_type, max_pixels)
-        return _load(file, media_type, max_pixels)
+                return work()
+        return work()
     except MediaError:
         raise
     except Exception as error:  # Pillow's decoders raise almost anything for bytes that are not what they should be
@@ -206,15 +231,19 @@ def _load(file: BinaryIO, media_type: str, max_pixels: int) -> tuple[int, int]:
         while frames < min(count, _MAX_FRAMES) and pixels < _MAX_FRAME_PIXELS:
             if frames:
                 image.seek(frames)
-            width, height = image.size
-            if width * height > max_pixels:
-                raise MediaError(f"an image of {width} × {height} pixels, more than the limit of {max_pixels:,} pixels")
+            _refuse_large(image, max_pixels)
             image.load()  # verify() alone passes a JPEG that is cut short
             frames += 1
-            pixels += width * height
+            pixels += image.width * image.height
     if media_type in _END_MARKS:
         _check_end(file, media_type)
     return first
+
+
+def _refuse_large(image: ImageFile.ImageFile, max_pixels: int) -> None:
+    width, height = image.size
+    if width * height > max_pixels:
+        raise MediaError(f"an image of {width} × {height} pixels, more than the limit of {max_pixels:,} pixels")
 
 
 def _check_end(file: BinaryIO, media_type: str) -> None:
