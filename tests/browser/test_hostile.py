@@ -37,7 +37,7 @@ async def test_what_a_manifest_or_a_service_wrote_stays_text(look: Look, tmp_pat
     folder = await make(
         tmp_path / "<b onmouseover=hacked=12>",
         rows=rows,
-        model="acme/paint",
+        job="text_to_image",
         head={"matrix": {"<u>axis</u>": {"<i>1</i>": 1}}, "extra_fields": ["__proto__", "<b>field</b>"]},
         faults=('generation:fail:nth=2,error=<img src="http://198.51.100.7/error.png" onerror="window.hacked=13">',),
         concurrency=1,
@@ -50,8 +50,8 @@ async def test_what_a_manifest_or_a_service_wrote_stays_text(look: Look, tmp_pat
         row = next(row for row in results(folder) if row["row"] == n + 1)
         await visit.page.evaluate("id => { location.hash = `#row=${encodeURIComponent(id)}`; }", row["id"])
         await visit.page.wait_for_function("id => document.getElementById('stage-name').textContent === id", arg=row["id"])
-        if row["files"]:
-            assert attack.replace("\u2028", "").split()[0] in await visit.page.inner_text("#facts")
+        assert attack in (await visit.page.text_content("#facts") or "")
+    assert sum(bool(row["files"]) for row in results(folder)) == len(rows) - 1
     await visit.page.evaluate("document.querySelector('#stage').close()")
     await visit.settle()
     await visit.press("1", "r")

@@ -36,7 +36,7 @@ async def test_the_gallery(look: Look, shop: Path, place: Path, scheme: str) -> 
 
 
 async def test_the_slider_half_way(look: Look, shop: Path, place: Path) -> None:
-    visit = await look(shop, "#row=teapot-beach", color_scheme="light")
+    visit = await look(shop, "#row=lamp-night_street", color_scheme="light")
     await shoot(visit, place / "before-after.jpg")
 
 

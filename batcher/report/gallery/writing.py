@@ -60,7 +60,8 @@ def write_gallery(folder: Path, report: Report, *, go_on: Callable[[], bool] = l
         left = Thumbnails(folder, own / THUMBNAILS).make(lambda: go_on() and has_time())
     except OSError as error:
         raise OutputError(
-            f"{error.filename or own}: cannot be written: {error.strerror or error}", f"{FILES['report']} is written all the same."
+            f"{error.filename or own}: cannot be written: {error.strerror or error}.",
+            "The report is whole: `batcher report DIR` writes the gallery again.",
         ) from error
     return Gallery(page, is_whole=go_on(), thumbnails_left=left)
 
@@ -70,7 +71,7 @@ def _enter(folder: Path) -> None:
     with suppress(FileExistsError):
         folder.mkdir()
     if folder.is_symlink() or not folder.is_dir():
-        raise OutputError(f"{folder} is not a folder.", "Move it away, then write the report again: batcher report DIR.")
+        raise OutputError(f"{folder} is not a folder.", "Move it away, then: batcher report DIR.")
 
 
 def _chunks(results: Path) -> Iterator[list[str]]:
