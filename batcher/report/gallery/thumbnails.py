@@ -126,7 +126,7 @@ class Thumbnails:
         except (OSError, InputError, MediaError):
             return False
         for is_large, data in made:  # the small one last: that it is there says that both are
-            place(self.path(picture.sha256, is_large=is_large), data, gallery=self._place.parent, mode=0o666)
+            place(self.path(picture.sha256, is_large=is_large), data, gallery=self._place.parent)
         return True
 
 

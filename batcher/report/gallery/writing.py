@@ -69,7 +69,7 @@ def write_gallery(folder: Path, report: Report, *, go_on: Callable[[], bool] = l
 def _enter(folder: Path) -> None:
     """Make `folder`, and refuse a link in its place: it would lead out of the output folder."""
     with suppress(FileExistsError):
-        folder.mkdir()
+        folder.mkdir(0o700)
     if folder.is_symlink() or not folder.is_dir():
         raise OutputError(f"{folder} is not a folder.", "Move it away, then: batcher report DIR.")
 
@@ -101,7 +101,7 @@ def _write_chunk(folder: Path, lines: list[str]) -> str:
     with suppress(OSError):
         if path.stat().st_size == len(data):
             return name
-    place(path, data, gallery=folder.parent, mode=0o600)  # prompts and ids stand in it
+    place(path, data, gallery=folder.parent)
     return name
 
 
