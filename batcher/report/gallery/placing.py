@@ -11,8 +11,8 @@ from pathlib import Path
 def place(path: Path, data: bytes, *, gallery: Path) -> None:
     """Write a file somewhere in the folder `gallery`; it can be made again, so that it need not outlast a power cut. From any thread.
 
-    It is for its owner only, like all that shows prompts. It is written in `gallery` itself, where `batcher.report.sweep` looks for what dead processes
-    left. Raises `OSError`.
+    It is for its owner only, like all that shows prompts. It is written in `gallery` itself, where `batcher.report.sweep` looks for what dead
+    processes left. Raises `OSError`.
     """
     draft = gallery / f".{secrets.token_hex(8)}.part"
     try:
