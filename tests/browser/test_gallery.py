@@ -8,8 +8,6 @@ import json
 import shutil
 from pathlib import Path
 
-import pytest
-
 from batcher.model import State
 from tests.browser.conftest import Look, Visit
 from tests.support.command import results

@@ -9,7 +9,6 @@ from PIL import Image
 
 from tests.browser.conftest import PICTURES, Look, Visit
 
-
 pytestmark = pytest.mark.skipif(not PICTURES, reason="pictures are taken by scripts/screenshots")
 
 
