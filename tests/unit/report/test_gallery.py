@@ -87,7 +87,7 @@ def test_rows_come_through_as_they_are(tmp_path: Path) -> None:
 
 @pytest.mark.fault("G2")
 def test_the_page_holds_no_markup_of_others_and_lets_nothing_in() -> None:
-    page = render_page({"report": account(name=HOSTILE).model_dump(mode="json"), "thumbnails": "t/", "chunks": []}, nonce="n0nce")
+    page = render_page({"report": account(name=HOSTILE).model_dump(mode="json"), "thumbnails": "t/", "chunks": [], "part_rows": 9}, nonce="n0nce")
     assert HOSTILE not in page
     assert page.count("<script") == 2
     assert page.count("</script>") == 2

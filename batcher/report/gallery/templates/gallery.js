@@ -2,7 +2,6 @@
 /* The page of a batch. Rows come through `batcher.receive`, from chunks beside the page or from whoever serves it, and are what results.jsonl holds.
    Everything that a manifest or a server wrote is text: elements are made by `h`, which knows no markup. */
 const batcher = (() => {
-  const PART_ROWS = 50000; // more rows than this a page shows in parts
   const CARD_PX = 248, GAP_PX = 16, WORDS_PX = 104, AHEAD_PX = 700;
   const WORDS = { done: "Done", failed: "Failed", in_doubt: "In doubt", cancelled: "Cancelled", open: "Open" };
   const MARKS = { accept: ["✓", "Accept", "accepted"], reject: ["✕", "Reject", "rejected"], redo: ["↻", "Redo", "to redo"] };
@@ -121,7 +120,7 @@ const batcher = (() => {
   const reviewOf = (row) => { const mark = Object.hasOwn(reviews, row.id) ? reviews[row.id] : null; return mark && mark.mark in MARKS && mark.sha256 === digestOf(row) ? mark : null; };
 
   function review(row, mark, note = "") {
-    if (mark) reviews[row.id] = { mark, note, sha256: digestOf(row), at: new Date().toISOString() };
+    if (mark) reviews[row.id] = { mark, note, sha256: digestOf(row), request_id: row.request_id, at: new Date().toISOString() };
     else delete reviews[row.id];
     try { localStorage.setItem(shelf, JSON.stringify(reviews)); } catch { notice("This browser keeps no marks: save the review before you leave the page."); }
     document.dispatchEvent(new CustomEvent("batcher:review", { detail: { id: row.id, ...(mark ? reviews[row.id] : { mark: null }) } }));
@@ -129,8 +128,17 @@ const batcher = (() => {
     paint();
     countReviews();
   }
+  /* The marks that count, in the order of the rows; those of a part that is not shown come last. */
+  function marked() {
+    const found = [];
+    for (const [id, mark] of Object.entries(reviews)) {
+      const row = rows[byId.get(id)];
+      if (row ? reviewOf(row) : parts.length > 1 && mark.mark in MARKS) found.push([row ? row.row : Infinity, id, mark]);
+    }
+    return found.sort((a, b) => (a[0] === b[0] ? 0 : a[0] - b[0]));
+  }
   function countReviews() {
-    const n = rows.filter(reviewOf).length;
+    const n = marked().length;
     $("save").disabled = !n;
     $("save").textContent = n ? `Save review (${number(n)})` : "Save review";
   }
@@ -138,7 +146,7 @@ const batcher = (() => {
   const csvCell = (text) => { const safe = String(text ?? "").replaceAll("\0", "").replace(FORMULA, "$1'"); return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe; };
   function reviewTable() {
     const lines = [["id", "mark", "note", "sha256", "request_id", "reviewed_at"]];
-    for (const row of rows) { const mark = reviewOf(row); if (mark) lines.push([row.id, mark.mark, mark.note, mark.sha256, row.request_id, mark.at]); }
+    for (const [, id, mark] of marked()) lines.push([id, mark.mark, mark.note, mark.sha256, mark.request_id, mark.at]);
     return "\ufeff" + lines.map((line) => line.map(csvCell).join(",") + "\r\n").join("");
   }
   function save() {
@@ -176,6 +184,7 @@ const batcher = (() => {
     return (wish.up ? by : -by) || a.row - b.row;
   }
   function refresh() {
+    if (!loading && surveyed !== rows.length) choices();
     const terms = wish.search.toLowerCase().split(/\s+/).filter(Boolean);
     shown = rows.filter((row) => matches(row, terms)).sort(compare);
     if (chosen) chosen = rows[byId.get(chosen.id)] || null;
@@ -210,7 +219,9 @@ const batcher = (() => {
     refresh();
     if (view === "cards" && $("bar").getBoundingClientRect().top <= 0) scrollTo({ top: Math.min(scrollY, $("main").offsetTop - $("bar").offsetHeight) });
   }
+  let surveyed = 0;
   function choices() {
+    surveyed = rows.length;
     const models = new Set(), fields = new Map();
     for (const row of rows) {
       models.add(row.model);
@@ -226,12 +237,13 @@ const batcher = (() => {
     for (const id of ["lines", "columns"]) $(id).replaceChildren(...keys.map(([key, text]) => option(key, text)));
     const axes = keys.map(([key]) => key).filter(isAxis).sort((a, b) => fields.get(b).size - fields.get(a).size);
     const hasPictures = rows.some(inputOf);
-    sheetKeys.columns = axes[0] || "model";
-    sheetKeys.lines = hasPictures ? "picture" : axes[1] || "state";
+    const isKnown = (key) => keys.some(([each]) => each === key);
+    if (!isKnown(sheetKeys.columns)) sheetKeys.columns = axes[0] || "model";
+    if (!isKnown(sheetKeys.lines)) sheetKeys.lines = hasPictures ? "picture" : axes[1] || "state";
     $("lines").value = sheetKeys.lines; $("columns").value = sheetKeys.columns;
   }
   let known = new Map();
-  const sheetKeys = { lines: "picture", columns: "model" };
+  const sheetKeys = { lines: "", columns: "" };
 
   // -- pieces that several views show
 
@@ -596,16 +608,14 @@ const batcher = (() => {
 
   const PAINTERS = { cards: paintCards, sheet: paintSheet, summary: paintSummary };
   function paint() {
-    if (view !== "summary" || !$("summary").firstChild || pendingSummary !== rows.length) { PAINTERS[view](); pendingSummary = rows.length; }
+    PAINTERS[view]();
     if (staged) paintStage();
   }
-  let pendingSummary = -1;
   function turn(to) {
     view = to;
     for (const button of document.querySelectorAll(".views button")) button.setAttribute("aria-pressed", String(button.dataset.view === to));
     for (const name of Object.keys(PAINTERS)) $(name).hidden = name !== to;
     $("bar").hidden = to === "summary"; $("sorted").hidden = $("order").hidden = to !== "cards"; $("lined").hidden = $("columned").hidden = to !== "sheet";
-    pendingSummary = -1;
     refresh();
   }
   async function follow() {
@@ -629,16 +639,15 @@ const batcher = (() => {
 
   let loading = false, part = 0;
   const parts = [];
-  for (const chunk of head.chunks) { if (!parts.length || parts.at(-1).rows + chunk.rows > PART_ROWS) parts.push({ chunks: [], rows: 0 }); parts.at(-1).chunks.push(chunk); parts.at(-1).rows += chunk.rows; }
+  for (const chunk of head.chunks) { if (!parts.length || parts.at(-1).rows + chunk.rows > head.part_rows) parts.push({ chunks: [], rows: 0 }); parts.at(-1).chunks.push(chunk); parts.at(-1).rows += chunk.rows; }
   function load(to) {
-    part = to; rows = []; byId = new Map(); loading = true;
+    part = to; rows = []; byId = new Map(); loading = true; surveyed = -1;
     $("part").value = String(to);
     const scripts = (parts[to]?.chunks || []).map((chunk) => new Promise((done) => document.head.append(h("script", { src: chunk.src, nonce, async: false, onload: () => done(true), onerror: () => done(false) }))));
     return Promise.all(scripts).then((all) => {
       loading = false;
       for (const each of document.head.querySelectorAll("script[src]")) each.remove();
       if (all.includes(false)) notice("Some rows cannot be loaded: the folder “report” beside this page is missing or not whole. batcher report DIR writes it again.");
-      choices();
       refresh();
     });
   }
