@@ -41,7 +41,7 @@ async def save(storage, name, data):
     stem, extension = os.path.splitext(name)  # noqa: PTH122 - a name, not a path
     draft = storage.draft(stem)
     await draft.write(data)
-    return (await draft.publish(lambda path: extension)).path
+    return (await draft.publish(lambda file: extension)).path
 
 
 def png(path):
@@ -56,16 +56,16 @@ def short_hash(data):
     return hashlib.sha256(data).hexdigest()[:8]
 
 
-async def test_a_published_file_is_where_it_says_with_what_was_written(storage, root):
+@pytest.mark.parametrize("pieces", [(b"first ", PIECE, b"second"), (b"small ", b"file")])
+async def test_a_published_file_is_where_it_says_with_what_was_written(storage, root, pieces):
     draft = storage.draft("mug")
-    await draft.write(b"first ")
-    await draft.write(PIECE)
-    await draft.write(b"second")
-    written = b"first " + PIECE + b"second"
+    for piece in pieces:
+        await draft.write(piece)
+    written = b"".join(pieces)
     looked = []
 
-    def look(path):
-        looked.append(path.read_bytes())
+    def look(file):
+        looked.append(file.read())
         return ".png"
 
     assert await draft.publish(look) == Published("results/mug.png", hashlib.sha256(written).hexdigest(), len(written))
@@ -79,7 +79,7 @@ async def test_a_file_that_is_not_what_it_should_be_is_not_published(storage, ro
     draft = storage.draft("mug")
     await draft.write(b"no picture")
 
-    def refuse(path):
+    def refuse(file):
         raise ValueError("no picture")
 
     with pytest.raises(ValueError, match="no picture"):
@@ -188,7 +188,7 @@ async def test_a_name_that_could_leave_the_folder_is_refused(storage, root, name
 
 
 @pytest.mark.fault("B8")
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(name=st.text(st.sampled_from("ab./\\\0 é~:"), max_size=12))
 def test_no_name_at_all_writes_outside(tmp_path, name):
     inner = tmp_path / "inner"
@@ -261,7 +261,7 @@ def plant(path, kind, elsewhere):
 
 @posix_only
 @pytest.mark.fault("B8", "B9")
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(planted=st.dictionaries(st.sampled_from(PLACES), st.sampled_from(OBSTACLES), max_size=4), names=st.permutations(["sub/mug.png", "mug.png"]))
 def test_whatever_lies_in_the_way_nothing_is_written_outside_and_nothing_of_a_user_is_lost(tmp_path, planted, names):
     base = Path(tempfile.mkdtemp(dir=tmp_path))
