@@ -8,6 +8,7 @@ import os
 import random
 import shlex
 import socket
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -38,7 +39,7 @@ from batcher.plan import Planner
 from batcher.ports import Clock, Facts, Observer, PlanSummary
 from batcher.providers.http import proxy_for, proxy_hosts
 from batcher.providers.runcomfy import checked_base, checked_token, open_runcomfy
-from batcher.report import Report, sweep, write_report
+from batcher.report import FILES, Report, sweep, write_report
 from batcher.settings import RunSettings
 from batcher.stopping import Stopper
 from batcher.storage import LocalStorage
@@ -46,6 +47,9 @@ from batcher.version import VERSION
 
 if TYPE_CHECKING:  # what a real service needs nothing of
     from batcher.simulator import Simulator, SimulatorSettings
+
+GALLERY_PATIENCE_S = 20.0
+"""How long a run that has ended makes small pictures for its gallery: some thousands of them. `batcher report` makes the rest."""
 
 SIMULATOR_TOKEN = "simulated-3f0c9a71d2e84b56"  # noqa: S105 - opens nothing; one and the same, because requests belong to a token
 """What a simulated service is given for a token: no word that a message may hold."""
@@ -70,16 +74,19 @@ class RunOptions:
     decide: Decide | None = None
     take_over: bool = False
     """Whether a person vouches that no other copy of the folder is used."""
+    gallery: bool = True
+    """Whether `report.html` is written at the end."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a run ended. `trouble` is what a whole-batch condition said, if one ended it."""
+    """How a run ended. `trouble` is what a whole-batch condition said, if one ended it; `page` is the gallery, if it was written."""
 
     report: Report
     exit_code: int
     plan: PlanSummary | None = None
     trouble: str = ""
+    page: Path | None = None
 
 
 async def run_batch(
@@ -128,7 +135,9 @@ async def run_batch(
         batch = _OpenBatch(options, fitted.settings, service, ledger, reader, clock)
         report, trouble = await batch.run(view, observers, stopper)
         code = exit_code(report.exit_reason, ledger.counts(), files_missing=report.files_missing)
-        return Outcome(report, code, plan, trouble)
+    # From here on the folder may be somebody else's: that does no harm.
+    page = _show_gallery(options.out, report, view, stopper) if options.gallery else None
+    return Outcome(report, code, plan, trouble, page)
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,6 +244,24 @@ class _OpenBatch:
                 observer=observer,
                 mode=self.options.mode,
             )
+
+
+def _show_gallery(out: Path, report: Report, view: View, stopper: Stopper) -> Path | None:
+    """Write the gallery, unless somebody wants to leave; returns the page. Whatever is wrong with it is told, and changes nothing else."""
+    from batcher.report.gallery import write_gallery
+
+    wanted, deadline = stopper.steps, time.monotonic() + GALLERY_PATIENCE_S
+    if wanted > 1:
+        return None
+    try:
+        gallery = write_gallery(out, report, go_on=lambda: stopper.steps == wanted, has_time=lambda: time.monotonic() < deadline)
+    except Exception as error:  # a fault of ours too: the batch is accounted for, whatever becomes of its page
+        why = error.message if isinstance(error, BatcherError) else f"{type(error).__name__}: {error}"
+        view.say(f"{out / FILES['page']} could not be written: {why} Try again with: batcher report {shlex.quote(str(out))}")
+        return None
+    if not gallery.is_whole or gallery.thumbnails_left:
+        view.say(f"The gallery has not all of its small pictures yet: batcher report {shlex.quote(str(out))} makes them.")
+    return gallery.page if gallery.page.is_file() else None
 
 
 def choose_settings(stated: RunSettings | Mapping[str, Any], overrides: Mapping[str, Any]) -> RunSettings:

@@ -39,7 +39,7 @@ POINTS: Final = frozenset(
         "draft.renamed",
         "draft.durable",  # its folder is synced too, and nothing is recorded
         "earlier.renamed",  # the earlier file is out of the way, and the new one is not in its place
-        *(f"{file}.{moment}" for file in ("results", "report") for moment in ("written", "synced", "renamed")),
+        *(f"{file}.{moment}" for file in ("results", "report", "page") for moment in ("written", "synced", "renamed")),
     }
 )
 """Every point there is."""

@@ -14,13 +14,15 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, TypeVar
 
 from PIL import Image, ImageFile
 
 from batcher.containers import MediaError, check_container, is_mp3
 
-__all__ = ["HEAD_BYTES", "MAX_PIXELS", "MediaError", "MediaFacts", "extension", "inspect", "sniff"]
+__all__ = ["HEAD_BYTES", "MAX_PIXELS", "MediaError", "MediaFacts", "extension", "inspect", "sniff", "with_picture"]
+
+T = TypeVar("T")
 
 HEAD_BYTES: Final = 512
 """How much of the beginning of a file `sniff` wants to see."""
@@ -167,7 +169,30 @@ _WARNING_FILTERS: Final = threading.Lock()
 """Held while the process-wide warning filters are changed."""
 
 
+def with_picture(file: BinaryIO, work: Callable[[ImageFile.ImageFile], T], *, max_pixels: int = MAX_PIXELS) -> T:
+    """What `work` makes of the first picture in a file, which it gets before it is decoded. Blocks.
+
+    Raises `MediaError` for what is no picture, is larger than `max_pixels`, or cannot be decoded. What `work` saves has to be made inside of it.
+    """
+    file.seek(0)
+    media_type = sniff(file.read(HEAD_BYTES))
+    if media_type not in _IMAGES:
+        raise MediaError("not an image of a known kind")
+    file.seek(0)
+
+    def opened() -> T:
+        with _factory(media_type)(file) as image:
+            _refuse_large(image, max_pixels)
+            return work(image)
+
+    return _decoding(media_type, opened)
+
+
 def _decode(file: BinaryIO, media_type: str, max_pixels: int) -> tuple[int, int]:
+    return _decoding(media_type, lambda: _load(file, media_type, max_pixels))
+
+
+def _decoding(media_type: str, work: Callable[[], T]) -> T:
     kind = media_type.removeprefix("image/").upper()
     try:
         if media_type in ("image/gif", "image/tiff"):
@@ -175,18 +200,29 @@ def _decode(file: BinaryIO, media_type: str, max_pixels: int) -> tuple[int, int]
             with _WARNING_FILTERS, warnings.catch_warnings():
                 warnings.filterwarnings("ignore", module=r"PIL\.")
                 warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
-                return _load(file, media_type, max_pixels)
-        return _load(file, media_type, max_pixels)
+                return work()
+        return work()
     except MediaError:
         raise
     except Exception as error:  # Pillow's decoders raise almost anything for bytes that are not what they should be
         raise MediaError(f"a {kind} that cannot be decoded, perhaps cut short: {str(error) or type(error).__name__}") from error
 
 
-def _load(file: BinaryIO, media_type: str, max_pixels: int) -> tuple[int, int]:
-    # The classes are called directly: `Image.open` warns of large images before its caller can look at the size.
+def _factory(media_type: str) -> type[ImageFile.ImageFile]:
+    """The class that decodes it, to be called directly: `Image.open` warns of large images before its caller can look at the size."""
     name = _IMAGES[media_type]
-    factory: type[ImageFile.ImageFile] = getattr(importlib.import_module(f"PIL.{name}ImagePlugin"), f"{name}ImageFile")
+    found: type[ImageFile.ImageFile] = getattr(importlib.import_module(f"PIL.{name}ImagePlugin"), f"{name}ImageFile")
+    return found
+
+
+def _refuse_large(image: ImageFile.ImageFile, max_pixels: int) -> None:
+    width, height = image.size
+    if width * height > max_pixels:
+        raise MediaError(f"an image of {width} × {height} pixels, more than the limit of {max_pixels:,} pixels")
+
+
+def _load(file: BinaryIO, media_type: str, max_pixels: int) -> tuple[int, int]:
+    factory = _factory(media_type)
     if media_type == "image/png":
         factory(file).verify()  # the checksums of all chunks, which decoding skips
         file.seek(0)
@@ -197,12 +233,10 @@ def _load(file: BinaryIO, media_type: str, max_pixels: int) -> tuple[int, int]:
         while frames < min(count, _MAX_FRAMES) and pixels < _MAX_FRAME_PIXELS:
             if frames:
                 image.seek(frames)
-            width, height = image.size
-            if width * height > max_pixels:
-                raise MediaError(f"an image of {width} × {height} pixels, more than the limit of {max_pixels:,} pixels")
+            _refuse_large(image, max_pixels)
             image.load()  # verify() alone passes a JPEG that is cut short
             frames += 1
-            pixels += width * height
+            pixels += image.width * image.height
     if media_type in _END_MARKS:
         _check_end(file, media_type)
     return first

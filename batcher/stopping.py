@@ -35,6 +35,11 @@ class Stopper:
         """Why a stop was asked for first; None while it was not."""
         return self._stops[0] if self._stops else None
 
+    @property
+    def steps(self) -> int:
+        """How often a stop was asked for."""
+        return len(self._stops)
+
     @contextmanager
     def interruptible(self) -> Iterator[None]:
         """Meanwhile the main thread may wait for what never comes, such as the end of standard input: a signal ends that at once.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Sequence
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -16,12 +15,14 @@ from batcher.cli.options import (
     ArtOption,
     CapacityOption,
     ConcurrencyOption,
+    Doubt,
     DownloadsOption,
     ExtraFieldOption,
     FaultOption,
     FaultsOption,
     Folder,
     FormatOption,
+    GalleryOption,
     GraceOption,
     ImageFieldOption,
     JobOption,
@@ -46,7 +47,7 @@ from batcher.cli.options import (
 )
 from batcher.cli.running import environment, run_and_report, until_signalled, wait_for
 from batcher.cli.signals import SignalledError
-from batcher.cli.speaking import complain, confess, console_for, count_rows, plan_lines, say, summarise
+from batcher.cli.speaking import complain, confess, console_for, count_rows, plan_lines, say
 from batcher.cli.streams import make_streams_patient
 from batcher.crashpoints import VARIABLE, arm
 from batcher.errors import BatcherError, ManifestError, UsageError
@@ -110,6 +111,7 @@ def run(
     simulator_settings: FaultsOption = None,
     allow_host: AllowHostOption = None,
     take_over: TakeOverOption = False,
+    gallery: GalleryOption = True,
     quiet: QuietOption = False,
     log_json: LogJsonOption = False,
 ) -> None:
@@ -133,6 +135,7 @@ def run(
         allow_hosts=tuple(allow_host or ()),
         decide=retry_ended((State.FAILED, State.CANCELLED)) if retry_failed else None,
         take_over=take_over,
+        gallery=gallery,
     )
     run_and_report(options, quiet=quiet, log_json=log_json)
 
@@ -147,6 +150,7 @@ def resume(
     grace_s: GraceOption = None,
     allow_host: AllowHostOption = None,
     take_over: TakeOverOption = False,
+    gallery: GalleryOption = True,
     quiet: QuietOption = False,
     log_json: LogJsonOption = False,
 ) -> None:
@@ -157,15 +161,8 @@ def resume(
     from batcher.app import RunOptions
 
     overrides = pace_of(concurrency, posts_in_flight, downloads, submits_per_s, grace_s)
-    options = RunOptions(out=folder, overrides=overrides, allow_hosts=tuple(allow_host or ()), take_over=take_over)
+    options = RunOptions(out=folder, overrides=overrides, allow_hosts=tuple(allow_host or ()), take_over=take_over, gallery=gallery)
     run_and_report(options, quiet=quiet, log_json=log_json)
-
-
-class Doubt(StrEnum):
-    """What to do with rows in doubt."""
-
-    RESUBMIT = "resubmit"
-    ABANDON = "abandon"
 
 
 @app.command(rich_help_panel=RUNNING)
@@ -180,6 +177,7 @@ def retry(
     ] = None,
     row: Annotated[list[str] | None, typer.Option("--row", help="Only this row; may be given several times.")] = None,
     take_over: TakeOverOption = False,
+    gallery: GalleryOption = True,
     quiet: QuietOption = False,
     log_json: LogJsonOption = False,
 ) -> None:
@@ -202,7 +200,7 @@ def retry(
         decisions.append(retry_ended(states, row_ids=row, regenerate=regenerate))
     if not decisions:
         raise UsageError("nothing to retry was named", "Say --failed, --cancelled, --in-doubt or --adopt.")
-    run_and_report(RunOptions(out=folder, decide=all_of(decisions), take_over=take_over), quiet=quiet, log_json=log_json)
+    run_and_report(RunOptions(out=folder, decide=all_of(decisions), take_over=take_over, gallery=gallery), quiet=quiet, log_json=log_json)
 
 
 @app.command(rich_help_panel=RUNNING)
@@ -291,16 +289,22 @@ def verify(
 
 
 @app.command(rich_help_panel=LOOKING)
-def report(folder: Folder) -> None:
-    """Write report.json and results.jsonl of DIR again, from its ledger."""
-    import time
+def report(
+    folder: Folder,
+    csv: Annotated[
+        str | None, typer.Option("--csv", metavar="FILE", help="Write the rows as a table for spreadsheets too; - for standard output.")
+    ] = None,
+    open_: Annotated[bool, typer.Option("--open", help="Show the gallery in a browser.")] = False,
+) -> None:
+    """Write report.json, results.jsonl and the gallery of DIR again, from its ledger; also while it runs.
 
-    from batcher.ledger import LEDGER, LedgerReader
-    from batcher.report import write_report
+    `batcher report out --open`
 
-    with LedgerReader(folder / LEDGER) as reader:
-        written = write_report(folder, reader, time.time())
-    summarise(written, folder, console_for())
+    `batcher report out --csv rows.csv`
+    """
+    from batcher.cli.reporting import report_again
+
+    report_again(folder, csv, is_shown=open_)
 
 
 @app.command(rich_help_panel=MORE)

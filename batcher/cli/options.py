@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -55,8 +56,16 @@ AllowHostOption = Annotated[list[str] | None, typer.Option("--allow-host", help=
 TakeOverOption = Annotated[
     bool, typer.Option("--take-over", help="Go on with a copy of a folder whose run was killed, and vouch that no other copy is used.")
 ]
+GalleryOption = Annotated[bool, typer.Option("--gallery/--no-gallery", help="Write report.html at the end.", rich_help_panel="Output")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress; errors and the exit code only.", rich_help_panel="Output")]
 LogJsonOption = Annotated[bool, typer.Option("--log-json", help="Every event as a line of JSON on standard error.", rich_help_panel="Output")]
+
+
+class Doubt(StrEnum):
+    """What to do with rows in doubt."""
+
+    RESUBMIT = "resubmit"
+    ABANDON = "abandon"
 
 
 def opener_of(

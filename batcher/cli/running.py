@@ -34,7 +34,7 @@ def run_and_report(options: RunOptions, *, quiet: bool, log_json: bool) -> None:
     if outcome.trouble:
         complain(outcome.trouble, "")
     if not quiet:
-        summarise(outcome.report, options.out, console_for())
+        summarise(outcome.report, options.out, console_for(), outcome.page)
     raise typer.Exit(outcome.exit_code)
 
 

@@ -51,11 +51,11 @@ def console_for(*, stderr: bool = False) -> Console:
     return LocaleConsole(os.environ, stderr=stderr)
 
 
-def summarise(report: Report, out: Path, console: Console) -> None:
-    """The last words of a run."""
+def summarise(report: Report, out: Path, console: Console, page: Path | None = None) -> None:
+    """The last words of a run; `page` is its gallery, if there is one."""
     from batcher.cli.summary import summary_lines
 
-    for line in summary_lines(report, out):
+    for line in summary_lines(report, out, page):
         say(console, line)
 
 

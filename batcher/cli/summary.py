@@ -23,7 +23,7 @@ WHY = {
 }
 
 
-def summary_lines(report: Report, out: Path) -> Iterator[str]:
+def summary_lines(report: Report, out: Path, page: Path | None = None) -> Iterator[str]:
     """Line by line, for a person."""
     if report.exit_reason in WHY:
         yield WHY[report.exit_reason]
@@ -45,6 +45,8 @@ def summary_lines(report: Report, out: Path) -> Iterator[str]:
         yield f"{same.rows} rows have the very same file, such as {' and '.join(same.examples[:2])}: a placeholder, perhaps. Look at it."
     if counts.done:
         yield f"Pictures: {out / 'results'}"
+    if page is not None:
+        yield f"Gallery:  {page}"
     yield f"Report:   {out / FILES['report']}, row by row in {out / FILES['results']}"
     if counts.open:
         yield f"Go on with: batcher resume {shlex.quote(str(out))}"

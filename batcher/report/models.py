@@ -59,6 +59,7 @@ class ResultRow(_Record):
     axes: dict[str, str] = Field(description="The label of each matrix value.")
     files: list[ResultFile]
     attempts: int = Field(description="Submissions that may have been charged.")
+    submitted_at: str | None = Field(description="When the service accepted the last of them: ISO 8601, UTC.")
     cost_usd: float | None = Field(description="Of all attempts, as far as known; null where nothing is known.")
     failure: ResultFailure | None
     timings: ResultTimings
@@ -158,4 +159,7 @@ class Report(_Record):
     exit_reason: ExitReason | None = Field(description="Why the last run ended; null while it runs, or where it was killed.")
 
 
-FILES = MappingProxyType({"report": "report.json", "results": "results.jsonl"})
+FILES = MappingProxyType({"report": "report.json", "results": "results.jsonl", "page": "report.html"})
+
+GALLERY = "report"
+"""The folder, in the output folder, that holds what `report.html` shows beside the results."""

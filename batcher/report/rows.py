@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import fields
+from datetime import UTC, datetime
 from typing import Any
 
 from batcher.model import Artifact, InputFile, Job, State
@@ -30,6 +31,7 @@ def result_row(job: Job) -> ResultRow:
         axes=dict(spec.axes),
         files=[ResultFile(**_facts(file, FILE_FIELDS)) for file in job.artifacts] if job.state is State.DONE else [],
         attempts=job.attempts,
+        submitted_at=None if job.submitted_at is None else iso(job.submitted_at, "milliseconds"),
         cost_usd=job.total_cost_usd,
         failure=ResultFailure(kind=failure.kind, message=failure.message, remedy=failure.remedy) if failure else None,
         timings=ResultTimings(
@@ -51,3 +53,8 @@ def _between(start: float | None, end: float | None) -> float | None:
 
 def _rounded(seconds: float | None) -> float | None:
     return None if seconds is None else round(seconds, 3)
+
+
+def iso(seconds: float, precision: str = "seconds") -> str:
+    """A time as it stands in reports: ISO 8601, UTC."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec=precision).replace("+00:00", "Z")

@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-import secrets
 from array import array
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
+from collections.abc import Sequence
 from pathlib import Path
-from typing import IO
 
 from batcher.concurrency import CONCURRENCY, changes_of
-from batcher.crashpoints import reach
-from batcher.errors import LedgerError, OutputError
+from batcher.errors import LedgerError
 from batcher.model import ExitReason, Job, Run, State
 from batcher.ports import LedgerView
 from batcher.report.models import (
@@ -32,7 +27,8 @@ from batcher.report.models import (
     Spread,
     Throughput,
 )
-from batcher.report.rows import result_row
+from batcher.report.replacing import replacing
+from batcher.report.rows import iso, result_row
 
 EXAMPLES = 3
 SAME_FILES = 20
@@ -96,25 +92,17 @@ def write_report(folder: Path, reader: LedgerView, now: float) -> Report:
     Raises `OutputError` if they cannot be written, and `LedgerError` if the rows do not add up: every row is accounted for, or nothing is said.
     """
     account = _Account(folder)
-    with reader.snapshot(), _replacing(folder / FILES["results"]) as file:
+    with reader.snapshot(), replacing(folder / FILES["results"], "results") as file:
         for job in reader.jobs():
             row = result_row(job)
             account.add(job, row)
             file.write(_visible(row.model_dump_json()))
             file.write("\n")
         report = _report(reader, account, now)
-    with _replacing(folder / FILES["report"]) as file:
+    with replacing(folder / FILES["report"], "report") as file:
         file.write(_visible(report.model_dump_json(indent=2)))
         file.write("\n")
     return report
-
-
-def sweep(folder: Path) -> None:
-    """Remove what processes that died left half-written. Only for who owns the folder; a report that is being written beside it would fail."""
-    for name in FILES.values():
-        for draft in folder.glob(f".{name}.{'[0-9a-f]' * 8}.part"):
-            with suppress(OSError):
-                draft.unlink(missing_ok=True)
 
 
 def _visible(text: str) -> str:
@@ -147,8 +135,8 @@ def _report(reader: LedgerView, account: _Account, now: float) -> Report:
         service=str(meta.get("service", "")),
         rows=sum(account.states.values()),
         counts=counts,
-        started_at=_iso(runs[0].started_at if runs else now),
-        finished_at=_iso(now),
+        started_at=iso(runs[0].started_at if runs else now),
+        finished_at=iso(now),
         runs=len(runs),
         cost_usd=round(account.cost_usd, 6),
         cost_unknown_rows=account.cost_unknown,
@@ -160,7 +148,7 @@ def _report(reader: LedgerView, account: _Account, now: float) -> Report:
         timings=account.timings(),
         failures=account.failures(),
         requests=Requests(**reader.requests()),
-        concurrency=[ConcurrencyChange(at=_iso(change.at), limit=change.limit, reason=change.reason) for change in changes_of(meta.get(CONCURRENCY))],
+        concurrency=[ConcurrencyChange(at=iso(change.at), limit=change.limit, reason=change.reason) for change in changes_of(meta.get(CONCURRENCY))],
         exit_reason=ExitReason(runs[-1].exit_reason) if runs and runs[-1].exit_reason else None,
     )
 
@@ -171,30 +159,3 @@ def _seconds_run(runs: Sequence[Run], now: float) -> float:
     if ends and ends[-1] is None:
         ends[-1] = now
     return sum(max(0.0, end - run.started_at) for run, end in zip(runs, ends, strict=True) if end is not None)
-
-
-def _iso(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[IO[str]]:
-    """A file that takes the place of `path` when it is complete and durable, and leaves no trace where it is not."""
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
-    try:
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600)  # prompts and ids stand in it
-        with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as file:
-            yield file
-            file.flush()
-            reach(path.stem, "written")
-            os.fsync(file.fileno())
-        reach(path.stem, "synced")
-        draft.replace(path)
-        reach(path.stem, "renamed")
-    except OSError as error:
-        raise OutputError(
-            f"{path}: cannot be written: {error.strerror or error}", "The ledger is whole: `batcher report DIR` writes it again."
-        ) from error
-    finally:
-        with suppress(OSError):
-            draft.unlink(missing_ok=True)

@@ -61,6 +61,13 @@ def test_verify(tmp_path: Path) -> None:
     assert (tmp_path / "out" / "checked" / "results" / "mug-breakfast.png").is_file()
 
 
+def test_gallery(tmp_path: Path) -> None:
+    follow(HOW_TO / "gallery.md", tmp_path)
+    assert counts(tmp_path) == {"looked_at": {"done": 8}}
+    assert (tmp_path / "out" / "looked_at" / "report.html").is_file()
+    assert len((tmp_path / "rows.csv").read_text("utf-8-sig").splitlines()) == 9
+
+
 def test_simulator(tmp_path: Path) -> None:
     follow(HOW_TO / "simulator.md", tmp_path)
     assert counts(tmp_path) == {"drawn": {"done": 8}, "faults": {"done": 8}, "settings": {"done": 8}, "tested": {"done": 5}}

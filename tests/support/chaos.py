@@ -50,7 +50,8 @@ EVERY_ROW = sorted(
 ONCE = sorted(
     point
     for point in crashpoints.POINTS
-    if point.partition(".")[0] in ("plan", "put_meta", "begin_run", "recover", "add_requests", "end_run", "results", "report", "folder", "view")
+    if point.partition(".")[0]
+    in ("plan", "put_meta", "begin_run", "recover", "add_requests", "end_run", "results", "report", "page", "folder", "view")
 )
 """Points that every run passes once."""
 

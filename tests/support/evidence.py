@@ -19,7 +19,7 @@ from typing import Any
 from batcher.simulator import plain
 from batcher.simulator.service import hash_body
 
-OURS = {"ledger.db", "ledger.db-wal", "ledger.db-shm", "owner.lock", "results.jsonl", "report.json"}
+OURS = {"ledger.db", "ledger.db-wal", "ledger.db-shm", "owner.lock", "results.jsonl", "report.json", "report.html"}
 ENDED = {"done", "failed", "cancelled", "in_doubt"}
 MAY_PRECEDE_A_CLAIM = {"Refused", "Resubmit", "Retry", "Cancelled", "Died"}
 
@@ -294,7 +294,11 @@ def glance(out: Path) -> list[tuple[str, str, str, int]]:
 
 
 def read_files(out: Path) -> dict[str, str]:
-    paths = [path for path in out.rglob("*") if not path.is_dir() and path.relative_to(out).as_posix() not in OURS]
+    paths = [
+        path
+        for path in out.rglob("*")
+        if not path.is_dir() and path.relative_to(out).as_posix() not in OURS and path.parts[len(out.parts)] != "report"
+    ]
     return {path.relative_to(out).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
 
 

@@ -16,8 +16,9 @@ from batcher.errors import LedgerError, OutputError
 from batcher.events import Accepted, Cancelled, Claimed, Died, Lost, Produced, Refused, Running, Saved
 from batcher.ledger import LedgerReader
 from batcher.model import Artifact, ExitReason, Failure, FailureKind, InputFile, Job, State
-from batcher.report import FILES, Report, ResultRow, result_row, write_report
-from batcher.report.writing import EXAMPLES, _iso, spread, sweep
+from batcher.report import FILES, Report, ResultRow, result_row, sweep, write_report
+from batcher.report.rows import iso
+from batcher.report.writing import EXAMPLES, spread
 from tests.support.engine_world import make_spec
 from tests.support.ledgers import FILE, NO, NOW, TO_STATE, Book
 
@@ -143,6 +144,7 @@ def test_one_row_says_everything_about_it() -> None:
             {"path": "results/a-2.mp4", "sha256": "cd" * 32, "size_bytes": 7, "media_type": "video/mp4", "width": None, "height": None},
         ],
         "attempts": 2,
+        "submitted_at": "2027-01-15T08:00:00.000Z",
         "cost_usd": 0.12,
         "failure": None,
         "timings": {"queued_s": 1.235, "running_s": 3.765, "download_s": 0.988},
@@ -270,12 +272,13 @@ def test_ranks(n: int, p50: int, p95: int) -> None:
 
 @pytest.mark.fault("X1")
 def test_what_a_killed_process_left_half_written_is_swept(tmp_path: Path) -> None:
-    left = [tmp_path / ".results.jsonl.0a1b2c3d.part", tmp_path / ".report.json.ffffffff.part"]
+    left = [tmp_path / ".results.jsonl.0a1b2c3d.part", tmp_path / ".report.json.ffffffff.part", tmp_path / "report" / ".0123456789abcdef.part"]
     kept = [tmp_path / "report.json", tmp_path / ".report.json.mine.part", tmp_path / "notes.part"]
+    (tmp_path / "report").mkdir()
     for path in (*left, *kept):
         path.write_text("x")
     sweep(tmp_path)
-    assert sorted(tmp_path.iterdir()) == sorted(kept)
+    assert sorted(path for path in tmp_path.rglob("*") if path.is_file()) == sorted(kept)
 
 
 async def test_each_change_of_how_many_requests_at_once_is_in_the_report(book: Book) -> None:
@@ -286,4 +289,4 @@ async def test_each_change_of_how_many_requests_at_once_is_in_the_report(book: B
     limit.review(NOW + 1, 20)
     await book.ledger.put_meta({CONCURRENCY: limit.keep()})
     (change,) = written(book).concurrency
-    assert (change.at, change.limit, change.reason) == (_iso(NOW + 1), 21, "the service said that it is too many, with 20 there")
+    assert (change.at, change.limit, change.reason) == (iso(NOW + 1), 21, "the service said that it is too many, with 20 there")
