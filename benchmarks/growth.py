@@ -59,7 +59,7 @@ Line = tuple[str, Sequence[tuple[float, float]]]
 
 def by_rows(folder: Path, base: str, most: int) -> list[Line]:
     """ms of CPU a row."""
-    flags = ("--quiet", "--concurrency", "256")
+    flags = ("--quiet", "--no-gallery", "--concurrency", "256")
     runs = [(n, 1000 * batcher(folder, base, n, "run", *flags).cpu_s / n) for n in ROWS if n <= most]
     plans = [(n, 1000 * batcher(folder, base, n, "plan").cpu_s / n) for n in PLANNED if n <= 10 * most]
     return [("run", runs), ("plan", plans)]
@@ -76,7 +76,7 @@ def by_concurrency(folder: Path, base: str, slow: str) -> tuple[list[Line], list
         found = []
         for n in AT_ONCE:
             rows = rows_of(n)
-            cost = batcher(folder, at, rows, "run", "--quiet", "--concurrency", str(n))
+            cost = batcher(folder, at, rows, "run", "--quiet", "--no-gallery", "--concurrency", str(n))
             found.append((n, 1000 * cost.cpu_s / rows, rows / cost.seconds))
         costs.append((name, [(n, cost) for n, cost, _ in found]))
         speeds.append((name, [(n, speed) for n, _, speed in found]))

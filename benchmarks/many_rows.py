@@ -152,7 +152,7 @@ def measure(bench: Bench, options: argparse.Namespace) -> dict[str, object]:
     with manifest.open("w", encoding="utf-8") as file:
         file.write("id,prompt\n")
         file.writelines(f"r{n},a picture of thing {n}\n" for n in range(rows))
-    pace = ["--quiet", "--concurrency", str(bench.concurrency), "--posts-in-flight", str(min(bench.concurrency, 256))]
+    pace = ["--quiet", "--no-gallery", "--concurrency", str(bench.concurrency), "--posts-in-flight", str(min(bench.concurrency, 256))]
     run = ["run", str(manifest), "--job", "text_to_image", "--out", out, *pace]
     done = rows - max(rows // 100, 5 * options.slice)
     print(f"{rows} rows, {done} of them done from the second run on, {bench.concurrency} at once")

@@ -30,7 +30,7 @@ def measure(side: str, base: str, rows: int, concurrency: int, folder: Path) -> 
     if side == "batcher":
         manifest = folder / "rows.csv"
         manifest.write_text("id,prompt\n" + "".join(f"{n},a picture of thing {n}\n" for n in range(rows)), "utf-8")
-        flags = ["--model", "acme/paint", "--out", str(folder / "out"), "--concurrency", str(concurrency), "--quiet"]
+        flags = ["--model", "acme/paint", "--out", str(folder / "out"), "--concurrency", str(concurrency), "--quiet", "--no-gallery"]
         command = [sys.executable, "-m", "batcher", "run", str(manifest), *flags]
     else:
         script = "peers.py" if side in PEERS else "sides.py"
