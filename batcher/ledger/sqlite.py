@@ -265,13 +265,12 @@ def _open(path: Path | None) -> sqlite3.Connection:
     if path is not None:
         with contextlib.suppress(OSError):  # SQLite says it better; what it makes beside the file gets the mode of the file
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+        refuse_damaged_wal(path)
     connection = sqlite3.connect(path or "", isolation_level=None, check_same_thread=False)
     connection.row_factory = sqlite3.Row
     try:
         connection.execute("PRAGMA busy_timeout = 10000")
         _check_ours(connection, path)
-        if path is not None:
-            refuse_damaged_wal(path)
         journal = "DELETE" if path is not None and is_network(path) else "WAL"
         connection.execute(f"PRAGMA journal_mode = {journal}")
         connection.execute("PRAGMA synchronous = FULL")

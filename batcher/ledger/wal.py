@@ -2,10 +2,14 @@
 
 A power cut can only tear the last transaction, because each is synced before the next begins. A frame that cannot be believed with more than one
 transaction behind it was damaged later, and those transactions may hold what was paid for. Format: https://sqlite.org/fileformat2.html#walformat.
+
+The file is read before SQLite sees it: a connection that is closed takes what it believes into the ledger and removes the rest. Nor is the index
+beside it looked at, which SQLite has open: on POSIX, closing a file ends all locks that the process has on it.
 """
 
 from __future__ import annotations
 
+import os
 import struct
 from pathlib import Path
 from typing import BinaryIO
@@ -15,9 +19,8 @@ from batcher.ledger.faults import SALVAGE_REMEDY
 
 HEADER = struct.Struct(">8I")
 FRAME = struct.Struct(">6I")
-MAGIC = frozenset({0x377F0682, 0x377F0683})
-MAX_FRAME_AT = 16
-"""Where the index beside the WAL has the number of the last frame that SQLite believes. https://sqlite.org/walformat.html"""
+BYTE_ORDERS = {0x377F0682: "<", 0x377F0683: ">"}
+"""Of the words that are summed, by what the file begins with."""
 SECTOR_BYTES = 512
 """The least that a disk writes at once."""
 SALTS_AT = 8
@@ -45,37 +48,42 @@ def refuse_damaged_wal(ledger: Path) -> None:
 
 
 def wal_damage(ledger: Path) -> str:
-    """What is wrong with the WAL of a ledger that was opened just now and not written to; empty where nothing is."""
+    """What is wrong with the WAL of a ledger that nobody writes; empty where nothing is. Blocks, about 0.1 ms a frame of 4 KB."""
     try:
         with ledger.with_name(f"{ledger.name}-wal").open("rb") as file:
             head = file.read(HEADER.size)
-            believed = _believed(ledger.with_name(f"{ledger.name}-shm"))
-            if not head or believed is None or not (any(head) or _has_bytes(file)):  # a power cut may leave a length whose bytes never came
+            if not head or not (any(head) or _has_bytes(file)):  # a power cut may leave a length whose bytes never came
                 return ""
-            if len(head) < HEADER.size or not _is_sound(head):
+            order = BYTE_ORDERS.get(int.from_bytes(head[:4], "big"))
+            if len(head) < HEADER.size or order is None or _sums(head[:24], order, (0, 0)) != struct.unpack(">2I", head[24:]):
                 return "the header of its WAL is damaged"
-            _, _, page_size, _, *salts, _, _ = HEADER.unpack(head)
-            commits_after, follows_a_commit, number = 0, False, 0
-            while len(frame := file.read(FRAME.size)) == FRAME.size:
-                number += 1
-                _, size_after_commit, *frame_salts, _, _ = FRAME.unpack(frame)
-                if number > believed and frame_salts == salts:  # others are of an earlier use of the file, or damaged themselves
-                    follows_a_commit = commits_after > 0
-                    commits_after += size_after_commit > 0 and not _is_cut(file.tell() - FRAME.size)
-                if follows_a_commit:
-                    return f"its WAL is damaged after {believed} of its records, and more follow"
-                file.seek(page_size, 1)
+            return _damage_of_frames(file, head, order)
     except OSError:
         return ""
+
+
+def _damage_of_frames(file: BinaryIO, head: bytes, order: str) -> str:
+    _, _, page_size, _, *salts, one, two = HEADER.unpack(head)
+    sums: tuple[int, int] | None = (one, two)
+    """Of all that came so far, as long as it is what was written."""
+    number = believed = commits_after = 0
+    while len(frame := file.read(FRAME.size)) == FRAME.size:
+        number += 1
+        _, size_after_commit, *frame_salts, one, two = FRAME.unpack(frame)
+        if frame_salts != salts:  # of an earlier use of the file, or damaged itself
+            sums = None
+            file.seek(page_size, os.SEEK_CUR)
+            continue
+        if sums is not None and (sums := _sums(frame[:8] + file.read(page_size), order, sums)) == (one, two):
+            believed = number if size_after_commit else believed
+            continue
+        if sums is None:
+            file.seek(page_size, os.SEEK_CUR)
+        sums = None
+        if commits_after:
+            return f"its WAL is damaged after {believed} of its records, and more follow"
+        commits_after += size_after_commit > 0 and not _is_cut(HEADER.size + (number - 1) * (FRAME.size + page_size))
     return ""
-
-
-def _believed(index: Path) -> int | None:
-    try:
-        data = index.read_bytes()[: MAX_FRAME_AT + 4]
-    except OSError:
-        return None
-    return int(struct.unpack_from("=I", data, MAX_FRAME_AT)[0]) if len(data) == MAX_FRAME_AT + 4 else None
 
 
 def _is_cut(frame_at: int) -> bool:
@@ -88,13 +96,11 @@ def _has_bytes(file: BinaryIO) -> bool:
     return any(any(chunk) for chunk in iter(lambda: file.read(1 << 20), b""))
 
 
-def _is_sound(head: bytes) -> bool:
-    magic = int.from_bytes(head[:4], "big")
-    if magic not in MAGIC:
-        return False
-    words = struct.unpack(f"{'>' if magic & 1 else '<'}6I", head[:24])
-    one = two = 0
-    for first, second in zip(words[::2], words[1::2], strict=True):
+def _sums(data: bytes, order: str, before: tuple[int, int]) -> tuple[int, int]:
+    """The checksum of a WAL, which goes on from that of what comes before."""
+    one, two = before
+    words = iter(struct.unpack(f"{order}{len(data) // 4}I", data[: len(data) // 4 * 4]))
+    for first, second in zip(words, words, strict=False):
         one = (one + first + two) & 0xFFFFFFFF
         two = (two + second + one) & 0xFFFFFFFF
-    return (one, two) == struct.unpack(">2I", head[24:32])
+    return one, two

@@ -117,7 +117,7 @@ def test_a_verify_that_is_killed_is_gone_on_with_by_resume_or_by_another_verify(
             path.unlink()
         with service(tmp_path, *same, "--fault", "download:hang:delay_s=600") as hanging:
             verifying = start("verify", out, home=tmp_path, env=hanging.env)
-            wait_until(lambda: status(out).get("done", ROWS) == 0, "rows to be open again")
+            wait_until(lambda: status(out).get("done", ROWS) == 0, "rows to be open again", meanwhile=verifying)
             verifying.kill()
             verifying.communicate()
         looked = json.loads(batcher("verify", out, "--offline", "--json", home=tmp_path).stdout)

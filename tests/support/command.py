@@ -53,9 +53,11 @@ def batcher(
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
-def wait_until(condition: Callable[[], bool], what: str, *, patience_s: float = PATIENCE_S) -> None:
+def wait_until(condition: Callable[[], bool], what: str, *, patience_s: float = PATIENCE_S, meanwhile: subprocess.Popen[str] | None = None) -> None:
+    """Wait, as long as the process `meanwhile` lives."""
     deadline = time.monotonic() + patience_s
     while not condition():
+        assert meanwhile is None or meanwhile.poll() is None, meanwhile.communicate()
         assert time.monotonic() < deadline, f"waited in vain for {what}"
         time.sleep(0.02)
 

@@ -9,6 +9,8 @@ import random
 import shutil
 import sqlite3
 import struct
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +20,7 @@ import pytest
 from batcher.errors import InputError, LedgerError, OutputError
 from batcher.events import Accepted, Claimed, Produced, Saved
 from batcher.ledger import LedgerReader, SqliteLedger, salvage
-from batcher.ledger.wal import HEADER, SECTOR_BYTES, _is_sound, wal_damage
+from batcher.ledger.wal import HEADER, SECTOR_BYTES, wal_damage
 from batcher.model import Artifact, Job, State
 from tests.support.engine_world import make_spec
 from tests.support.ledgers import NOW, TO_STATE, Book
@@ -310,15 +312,54 @@ def test_a_frame_that_went_bad_in_the_middle_is_not_taken_for_the_end(killed: Pa
 
 
 @pytest.mark.parametrize(("magic", "order"), [(0x377F0682, "<"), (0x377F0683, ">")])
-def test_a_wal_may_have_been_written_by_a_machine_of_either_byte_order(magic: int, order: str) -> None:
-    head = struct.pack(">6I", magic, 3_007_000, 4096, 1, 0xFFFF_FFFF, 0xABCD_0123)
-    words = struct.unpack(f"{order}6I", head)
-    one = two = 0
-    for first, second in zip(words[::2], words[1::2], strict=True):
-        one = (one + first + two) % 2**32
-        two = (two + second + one) % 2**32
-    assert _is_sound(head + struct.pack(">2I", one, two))
-    assert not _is_sound(head + struct.pack(">2I", one, two + 1))
+def test_a_wal_may_have_been_written_by_a_machine_of_either_byte_order(tmp_path: Path, magic: int, order: str) -> None:
+    wal = tmp_path / "ledger.db-wal"
+    salts = (0xFFFF_FFFF, 0xABCD_0123)
+
+    def summed(data: bytes, one: int = 0, two: int = 0) -> tuple[int, int]:
+        words = struct.unpack(f"{order}{len(data) // 4}I", data)
+        for first, second in zip(words[::2], words[1::2], strict=True):
+            one = (one + first + two) % 2**32
+            two = (two + second + one) % 2**32
+        return one, two
+
+    head = struct.pack(">6I", magic, 3_007_000, 512, 1, *salts)
+    sums = summed(head)
+    whole = head + struct.pack(">2I", *sums)
+    for number in range(1, 4):  # each a commit
+        start, page = struct.pack(">2I", number, 3), bytes([number]) * 512
+        sums = summed(start + page, *sums)
+        whole += start + struct.pack(">4I", *salts, *sums) + page
+    wal.write_bytes(whole)
+    assert wal_damage(tmp_path / "ledger.db") == ""
+    wal.write_bytes(whole[:60] + b"x" + whole[61:])
+    assert wal_damage(tmp_path / "ledger.db") == "its WAL is damaged after 0 of its records, and more follow"
+    wal.write_bytes(whole[:31] + bytes([whole[31] ^ 1]) + whole[32:])
+    assert wal_damage(tmp_path / "ledger.db") == "the header of its WAL is damaged"
+
+
+def test_what_is_refused_is_left_as_it_is_and_refused_again(killed: Path) -> None:
+    wal = killed.with_name("ledger.db-wal")
+    damaged = bytearray(wal.read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    wal.write_bytes(damaged)
+    before = killed.read_bytes()
+    for _ in range(2):
+        with pytest.raises(LedgerError, match="WAL is damaged"):
+            SqliteLedger(killed)
+        assert (killed.read_bytes(), wal.read_bytes()) == (before, damaged)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the place of the lock is that of SQLite on Unix")
+async def test_a_ledger_that_is_open_keeps_its_locks(killed: Path) -> None:
+    """Else whoever opens it beside, such as `batcher status`, takes it for left behind and makes the index anew, under the feet of the run."""
+    taken = "import fcntl, sys; fcntl.lockf(open(sys.argv[1], 'r+b'), fcntl.LOCK_EX | fcntl.LOCK_NB, 1, 128)"
+    ledger = SqliteLedger(killed, threaded=False)
+    try:
+        ended = subprocess.run([sys.executable, "-c", taken, killed.with_name("ledger.db-shm")], capture_output=True, text=True, check=False)
+        assert "BlockingIOError" in ended.stderr
+    finally:
+        await ledger.aclose()
 
 
 # ── what SQLite says ──────────────────────────────────────────────────────────────────────────────────────────────────
