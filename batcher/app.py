@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mappin
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
@@ -39,10 +39,12 @@ from batcher.providers.http import proxy_for, proxy_hosts
 from batcher.providers.runcomfy import checked_base, checked_token, open_runcomfy
 from batcher.report import FILES, Report, sweep, write_report
 from batcher.settings import RunSettings
-from batcher.simulator import Simulator, SimulatorError, SimulatorSettings
 from batcher.stopping import Stopper
 from batcher.storage import LocalStorage
 from batcher.version import VERSION
+
+if TYPE_CHECKING:  # what a real service needs nothing of
+    from batcher.simulator import Simulator, SimulatorSettings
 
 SIMULATOR = "simulator"
 """What the ledger calls the service where it was a simulated one."""
@@ -252,7 +254,7 @@ def _show_gallery(out: Path, report: Report, view: View, stopper: Stopper) -> Pa
     except Exception as error:  # a fault of ours too: the batch is accounted for, whatever becomes of its page
         why = error.message if isinstance(error, BatcherError) else f"{type(error).__name__}: {error}"
         view.say(
-            f"{out / FILES['page']} could not be written: {why} The report is not touched by that; batcher report {shlex.quote(str(out))} tries again."
+            f"{out / FILES['page']} could not be written: {why} The report is whole; batcher report {shlex.quote(str(out))} tries again."
         )
         return None
     if not gallery.is_whole or gallery.thumbnails_left:
@@ -328,6 +330,8 @@ def _choose_service(options: RunOptions, environment: Environment, meta: Mapping
     known = meta.get("service")
     simulator = options.simulate
     if simulator is None and known == SIMULATOR and options.opener is None:
+        from batcher.simulator import SimulatorSettings
+
         simulator = SimulatorSettings.model_validate(meta.get("simulator") or {})
     wanted = SIMULATOR if simulator is not None else environment.api_base
     paid = any(n for state, n in counts.items() if state is not State.PLANNED)
@@ -350,6 +354,8 @@ def _spoken(service: str) -> str:
 
 @asynccontextmanager
 async def _simulator(settings: SimulatorSettings, state_dir: Path) -> AsyncIterator[Simulator]:
+    from batcher.simulator import Simulator, SimulatorError
+
     try:
         async with Simulator(settings, state_dir=state_dir) as simulator:
             yield simulator

@@ -11,7 +11,6 @@ from batcher.errors import ApiError, ApiErrorKind, TokenError
 from batcher.model import ModelInfo
 from batcher.providers.runcomfy import open_runcomfy
 from batcher.settings import RunSettings
-from batcher.simulator import Simulator
 from batcher.version import VERSION
 
 
@@ -19,6 +18,8 @@ async def list_models(search: str, environment: Environment, *, simulate: bool) 
     """Every model that matches `search`. Raises `TokenError`, or `ApiError` if the service does not answer."""
     async with AsyncExitStack() as stack:
         if simulate:
+            from batcher.simulator import Simulator
+
             base, token = (await stack.enter_async_context(Simulator())).base_url, secrets.token_hex(16)
         else:
             base, token = environment.api_base, environment.require_token()

@@ -14,8 +14,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 import aiohttp
 from yarl import URL
@@ -74,8 +73,9 @@ class HttpFetcher:
         draft = self._storage.draft(stem)
         facts: list[MediaFacts] = []
 
-        def extension_of(path: Path) -> str:
-            facts.append(self._inspect(path))
+        def extension_of(file: BinaryIO) -> str:
+            with self._decoders:
+                facts.append(inspect(file))
             return extension(facts[0].media_type)
 
         try:
@@ -182,13 +182,6 @@ class HttpFetcher:
                     raise _transient(f"{_shown(response.url)} came too slowly: {came:,} bytes in {waited:.0f} s.")
                 waited, came = 0.0, 0
             yield chunk
-
-    def _inspect(self, path: Path) -> MediaFacts:
-        with self._decoders:
-            try:
-                return inspect(path)
-            except OSError as error:
-                raise OutputError(f"{path} cannot be read back: {error.strerror or error}.", "Check the disk, then run again.") from error
 
 
 async def _excerpt(response: aiohttp.ClientResponse) -> str:

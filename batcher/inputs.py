@@ -22,7 +22,7 @@ import aiofiles.os
 
 from batcher.errors import InputError
 from batcher.local_files import Identity, identity_of, open_regular, refuse_irregular, refuse_outside
-from batcher.media import HEAD_BYTES, MediaError, inspect_file, sniff
+from batcher.media import HEAD_BYTES, MediaError, inspect, sniff
 from batcher.model import InputFile, JobSpec, Json
 
 IMAGE_MAX_BYTES: Final = 6 * 1024**2
@@ -69,7 +69,7 @@ def _check(path: Path, identity: Identity, within: Path | None) -> InputFile:
     try:
         with open_regular(path, within) as file:
             media_type = _sniff_within_limit(file, path, size)
-            facts = inspect_file(file, max_pixels=IMAGE_MAX_PIXELS)
+            facts = inspect(file, max_pixels=IMAGE_MAX_PIXELS)
             file.seek(0)
             data = file.read(size + 1)
             is_same = identity_of(os.fstat(file.fileno())) == identity

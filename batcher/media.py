@@ -5,32 +5,24 @@ Nothing is trusted but the bytes: not a name, not a header. Images are decoded; 
 
 from __future__ import annotations
 
+import contextlib
+import importlib
+import io
 import mmap
 import os
 import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import BinaryIO, Final, TypeVar
 
-from PIL import (
-    AvifImagePlugin,
-    BmpImagePlugin,
-    GifImagePlugin,
-    Image,
-    ImageFile,
-    JpegImagePlugin,
-    PngImagePlugin,
-    TiffImagePlugin,
-    WebPImagePlugin,
-)
+from PIL import Image, ImageFile
 
 from batcher.containers import MediaError, check_container, is_mp3
 
 T = TypeVar("T")
 
-__all__ = ["HEAD_BYTES", "MAX_PIXELS", "MediaError", "MediaFacts", "extension", "inspect", "inspect_file", "sniff", "with_picture"]
+__all__ = ["HEAD_BYTES", "MAX_PIXELS", "MediaError", "MediaFacts", "extension", "inspect", "sniff", "with_picture"]
 
 HEAD_BYTES: Final = 512
 """How much of the beginning of a file `sniff` wants to see."""
@@ -83,15 +75,12 @@ def sniff(head: bytes) -> str | None:
     return None
 
 
-def inspect(path: Path, *, max_pixels: int = MAX_PIXELS) -> MediaFacts:
-    """Find out what the file at `path` is and check that it is whole. Blocks. Raises `MediaError`, and `OSError` if it cannot be read."""
-    with path.open("rb") as file:
-        return inspect_file(file, max_pixels=max_pixels)
+def inspect(file: BinaryIO, *, max_pixels: int = MAX_PIXELS) -> MediaFacts:
+    """Find out what `file` is, on a disk or in memory, and check that it is whole. Blocks.
 
-
-def inspect_file(file: BinaryIO, *, max_pixels: int = MAX_PIXELS) -> MediaFacts:
-    """As `inspect`, for a file that is open; it is left open."""
-    size = os.fstat(file.fileno()).st_size
+    Raises `MediaError`, and `OSError` if it cannot be read.
+    """
+    size = file.seek(0, os.SEEK_END)
     file.seek(0)
     head = file.read(HEAD_BYTES)
     media_type = sniff(head)
@@ -163,20 +152,27 @@ _SIGNATURES: Final[tuple[tuple[str, Callable[[bytes], bool]], ...]] = (
 
 # -- images
 
-_IMAGES: Final[dict[str, type[ImageFile.ImageFile]]] = {
-    "image/png": PngImagePlugin.PngImageFile,
-    "image/jpeg": JpegImagePlugin.JpegImageFile,
-    "image/webp": WebPImagePlugin.WebPImageFile,
-    "image/gif": GifImagePlugin.GifImageFile,
-    "image/avif": AvifImagePlugin.AvifImageFile,
-    "image/bmp": BmpImagePlugin.BmpImageFile,
-    "image/tiff": TiffImagePlugin.TiffImageFile,
+_IMAGES: Final = {
+    "image/png": "Png",
+    "image/jpeg": "Jpeg",
+    "image/webp": "WebP",
+    "image/gif": "Gif",
+    "image/avif": "Avif",
+    "image/bmp": "Bmp",
+    "image/tiff": "Tiff",
 }
+"""What Pillow calls the kinds that are decoded. Each of its decoders is imported with the first file of its kind: some are large libraries."""
 
 _END_MARKS: Final = {"image/png": b"\0\0\0\0IEND\xaeB`\x82", "image/jpeg": b"\xff\xd9", "image/gif": b"\0;"}
 
 _WARNING_FILTERS: Final = threading.Lock()
 """Held while the process-wide warning filters are changed."""
+
+
+def _decoder(media_type: str) -> type[ImageFile.ImageFile]:
+    name = _IMAGES[media_type]
+    found: type[ImageFile.ImageFile] = getattr(importlib.import_module(f"PIL.{name}ImagePlugin"), f"{name}ImageFile")
+    return found
 
 
 def with_picture(file: BinaryIO, work: Callable[[ImageFile.ImageFile], T], *, max_pixels: int = MAX_PIXELS) -> T:
@@ -191,7 +187,7 @@ def with_picture(file: BinaryIO, work: Callable[[ImageFile.ImageFile], T], *, ma
     file.seek(0)
 
     def opened() -> T:
-        with _IMAGES[media_type](file) as image:
+        with _decoder(media_type)(file) as image:
             _refuse_large(image, max_pixels)
             return work(image)
 
@@ -220,7 +216,7 @@ def _decoding(media_type: str, work: Callable[[], T]) -> T:
 
 def _load(file: BinaryIO, media_type: str, max_pixels: int) -> tuple[int, int]:
     # The classes are called directly: `Image.open` warns of large images before its caller can look at the size.
-    factory = _IMAGES[media_type]
+    factory = _decoder(media_type)
     if media_type == "image/png":
         factory(file).verify()  # the checksums of all chunks, which decoding skips
         file.seek(0)
@@ -248,14 +244,23 @@ def _refuse_large(image: ImageFile.ImageFile, max_pixels: int) -> None:
 
 def _check_end(file: BinaryIO, media_type: str) -> None:
     """Decoders do without the end mark, so look for it. What may follow it is none of the image: phones append a film there."""
-    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+    with _content(file) as data:
         # A thumbnail inside a JPEG has an end mark of its own: the search begins at the scan. The mark of a GIF is so short that chance makes it.
         start = {"image/jpeg": _scan_start(data), "image/gif": max(0, len(data) - 64)}.get(media_type, 0)
         if data.rfind(_END_MARKS[media_type], start) < 0:
             raise MediaError("an image that is cut short: its end mark is missing")
 
 
-def _scan_start(data: mmap.mmap) -> int:
+@contextlib.contextmanager
+def _content(file: BinaryIO) -> Iterator[bytes | mmap.mmap]:
+    if isinstance(file, io.BytesIO):
+        yield file.getvalue()
+        return
+    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        yield data
+
+
+def _scan_start(data: bytes | mmap.mmap) -> int:
     at = 2
     while data[at : at + 1] == b"\xff" and data[at + 1 : at + 2] != b"\xda":
         at += 1 if data[at + 1 : at + 2] == b"\xff" else 2 + int.from_bytes(data[at + 2 : at + 4], "big")

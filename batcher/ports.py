@@ -9,8 +9,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Protocol, TypeAlias
+from typing import Any, BinaryIO, Protocol, TypeAlias
 
 from batcher.errors import Problem
 from batcher.events import Event
@@ -112,10 +111,10 @@ class Draft(Protocol):
         """Append. Raises `OutputError` if the disk does not take it."""
         ...
 
-    async def publish(self, extension_of: Callable[[Path], str]) -> Published:
+    async def publish(self, extension_of: Callable[[BinaryIO], str]) -> Published:
         """Make it durable and visible, under its stem and the extension that `extension_of` says.
 
-        That is called in a thread, with the local file that holds all that was written; what it raises is raised here, and nothing is published.
+        That is called in a thread, with all that was written, as a file to read; what it raises is raised here, and nothing is published.
         An earlier file of that name with other content is kept beside, never overwritten. Raises `OutputError`.
         """
         ...

@@ -11,6 +11,7 @@ import contextlib
 import errno
 import functools
 import hashlib
+import io
 import os
 import re
 import secrets
@@ -22,7 +23,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, BinaryIO, Final, TypeVar
 
 from batcher.crashpoints import reach
 from batcher.errors import OutputError
@@ -214,7 +215,7 @@ class LocalDraft:
         if self._waiting_bytes >= _WRITE_BYTES:
             await self._do(self._flush)
 
-    async def publish(self, extension_of: Callable[[Path], str]) -> Published:
+    async def publish(self, extension_of: Callable[[BinaryIO], str]) -> Published:
         """See `batcher.ports.Draft.publish`. Once begun it runs to its end, even if the caller is cancelled."""
         return await self._do(functools.partial(self._settle, extension_of))
 
@@ -248,10 +249,17 @@ class LocalDraft:
         reach("draft.written")
         return self._part
 
-    def _settle(self, extension_of: Callable[[Path], str]) -> Published:
+    def _settle(self, extension_of: Callable[[BinaryIO], str]) -> Published:
         try:
-            path, descriptor = self._flush()
-            [last] = _parts(self._parts[-1] + extension_of(path))
+            if self._part is None:
+                data = b"".join(self._waiting)
+                extension = extension_of(io.BytesIO(data))
+                self._waiting = [data]
+                path, descriptor = self._flush()
+            else:
+                path, descriptor = self._flush()
+                extension = self._read_back(path, extension_of)
+            [last] = _parts(self._parts[-1] + extension)
             with _mapped(path):
                 _sync(descriptor)
             reach("draft.synced")
@@ -262,6 +270,13 @@ class LocalDraft:
             raise
         self._part = None
         return Published(published, self._digest.hexdigest(), self._size_bytes)
+
+    def _read_back(self, path: Path, read: Callable[[BinaryIO], T]) -> T:
+        try:
+            with path.open("rb") as file:
+                return read(file)
+        except OSError as error:
+            raise OutputError(f"{path} cannot be read back: {error.strerror or error}.", "Check the disk, then run again.") from error
 
     def _close(self) -> None:
         if self._part is not None:

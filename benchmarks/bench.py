@@ -55,6 +55,8 @@ def plan(quick: bool) -> dict[str, list[str]]:
         "ledger": ["ledger.py", *rounds],
         "polling": ["polling.py", *(["--jobs", "500", "--seeds", "2"] if quick else [])],
         "many-rows": ["many_rows.py", "--rows", "50000" if quick else "1000000"],
+        "parts": ["parts.py"],
+        "growth": ["growth.py", *(["--most", "300"] if quick else [])],
         "start-up": ["startup.py"],
     }
 

@@ -18,6 +18,10 @@ FRAME = struct.Struct(">6I")
 MAGIC = frozenset({0x377F0682, 0x377F0683})
 MAX_FRAME_AT = 16
 """Where the index beside the WAL has the number of the last frame that SQLite believes. https://sqlite.org/walformat.html"""
+SECTOR_BYTES = 512
+"""The least that a disk writes at once."""
+SALTS_AT = 8
+"""Where the salts are in the header of a frame, behind the number of its page and the mark of a commit."""
 
 
 def has_wal(ledger: Path) -> bool:
@@ -57,7 +61,7 @@ def wal_damage(ledger: Path) -> str:
                 _, size_after_commit, *frame_salts, _, _ = FRAME.unpack(frame)
                 if number > believed and frame_salts == salts:  # others are of an earlier use of the file, or damaged themselves
                     follows_a_commit = commits_after > 0
-                    commits_after += size_after_commit > 0
+                    commits_after += size_after_commit > 0 and not _is_cut(file.tell() - FRAME.size)
                 if follows_a_commit:
                     return f"its WAL is damaged after {believed} of its records, and more follow"
                 file.seek(page_size, 1)
@@ -72,6 +76,11 @@ def _believed(index: Path) -> int | None:
     except OSError:
         return None
     return int(struct.unpack_from("=I", data, MAX_FRAME_AT)[0]) if len(data) == MAX_FRAME_AT + 4 else None
+
+
+def _is_cut(frame_at: int) -> bool:
+    """Whether a sector ends before the salts of the frame there: torn, its salts are new and its mark of a commit of an earlier use of the file."""
+    return (frame_at + SALTS_AT) % SECTOR_BYTES == 0
 
 
 def _has_bytes(file: BinaryIO) -> bool:

@@ -41,7 +41,7 @@ async def save(storage, name, data):
     stem, extension = os.path.splitext(name)  # noqa: PTH122 - a name, not a path
     draft = storage.draft(stem)
     await draft.write(data)
-    return (await draft.publish(lambda path: extension)).path
+    return (await draft.publish(lambda file: extension)).path
 
 
 def png(path):
@@ -56,16 +56,16 @@ def short_hash(data):
     return hashlib.sha256(data).hexdigest()[:8]
 
 
-async def test_a_published_file_is_where_it_says_with_what_was_written(storage, root):
+@pytest.mark.parametrize("pieces", [(b"first ", PIECE, b"second"), (b"small ", b"file")])
+async def test_a_published_file_is_where_it_says_with_what_was_written(storage, root, pieces):
     draft = storage.draft("mug")
-    await draft.write(b"first ")
-    await draft.write(PIECE)
-    await draft.write(b"second")
-    written = b"first " + PIECE + b"second"
+    for piece in pieces:
+        await draft.write(piece)
+    written = b"".join(pieces)
     looked = []
 
-    def look(path):
-        looked.append(path.read_bytes())
+    def look(file):
+        looked.append(file.read())
         return ".png"
 
     assert await draft.publish(look) == Published("results/mug.png", hashlib.sha256(written).hexdigest(), len(written))
@@ -79,7 +79,7 @@ async def test_a_file_that_is_not_what_it_should_be_is_not_published(storage, ro
     draft = storage.draft("mug")
     await draft.write(b"no picture")
 
-    def refuse(path):
+    def refuse(file):
         raise ValueError("no picture")
 
     with pytest.raises(ValueError, match="no picture"):

@@ -466,12 +466,13 @@ async def test_a_full_disk_is_the_disks_fault_and_not_the_links(server, fetcher_
 
 
 async def test_a_file_that_cannot_be_read_back_is_the_disks_fault(server, fetcher_of, files, monkeypatch):
-    def unreadable(path):
+    def unreadable(file):
         raise OSError(errno.EIO, "Input/output error")
 
     monkeypatch.setattr("batcher.downloads.inspect", unreadable)
+    large = PNG + bytes(300_000)  # what is small is not read back
     with pytest.raises(OutputError, match="cannot be read back"):
-        await fetcher_of().fetch(server.route("/file", answer(PNG)), "mug")
+        await fetcher_of().fetch(server.route("/file", answer(large)), "mug")
     assert files() == set()
 
 

@@ -161,21 +161,21 @@ def test_a_file_that_may_not_be_read_is_an_input_error(photo, monkeypatch):
 
 @pytest.mark.fault("F9")
 def test_a_file_that_grows_while_it_is_read_is_refused(photo, monkeypatch):
-    inspect_file = inputs.inspect_file
+    inspect = inputs.inspect
 
     def grow(file, **options):
         photo.write_bytes(PNG + b"more")
-        return inspect_file(file, **options)
+        return inspect(file, **options)
 
-    monkeypatch.setattr(inputs, "inspect_file", grow)
+    monkeypatch.setattr(inputs, "inspect", grow)
     with pytest.raises(InputError, match="changed while it was read"):
         check_input(photo)
 
 
 def test_a_file_that_many_rows_use_is_read_once_until_it_changes(photo, monkeypatch):
     read = []
-    inspect_file = inputs.inspect_file
-    monkeypatch.setattr(inputs, "inspect_file", lambda file, **options: read.append(file) or inspect_file(file, **options))
+    inspect = inputs.inspect
+    monkeypatch.setattr(inputs, "inspect", lambda file, **options: read.append(file) or inspect(file, **options))
     first = {check_input(photo) for _ in range(1000)}
     assert (len(first), len(read)) == (1, 1)
     photo.write_bytes(sample.picture("PNG", seed=5))

@@ -24,12 +24,15 @@ IMAGES = {
 }
 
 
-@pytest.fixture
-def examine(tmp_path):
+@pytest.fixture(params=["in memory", "on disk"])
+def examine(request, tmp_path):
     def look(data, **options):
+        if request.param == "in memory":
+            return inspect(io.BytesIO(data), **options)
         path = tmp_path / "file"
         path.write_bytes(data)
-        return inspect(path, **options)
+        with path.open("rb") as file:
+            return inspect(file, **options)
 
     return look
 
@@ -155,11 +158,6 @@ def test_an_animation_of_endless_frames_is_looked_at_up_to_a_limit(examine, monk
     monkeypatch.setattr("batcher.media._MAX_FRAME_PIXELS", 48 * 32)
     data = sample.animation("GIF")
     assert examine(data[: int(len(data) * 0.8)] + b"\0;").width == 48
-
-
-def test_a_missing_file_is_the_callers_affair(tmp_path):
-    with pytest.raises(FileNotFoundError):
-        inspect(tmp_path / "nothing.png")
 
 
 @pytest.mark.parametrize("media_type", [*IMAGES.values(), *sorted({media_type for _, media_type, _ in sample.CONTAINERS.values()})])

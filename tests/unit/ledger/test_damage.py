@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import random
 import shutil
@@ -17,7 +18,7 @@ import pytest
 from batcher.errors import InputError, LedgerError, OutputError
 from batcher.events import Accepted, Claimed, Produced, Saved
 from batcher.ledger import LedgerReader, SqliteLedger, salvage
-from batcher.ledger.wal import _is_sound
+from batcher.ledger.wal import HEADER, SECTOR_BYTES, _is_sound, wal_damage
 from batcher.model import Artifact, Job, State
 from tests.support.engine_world import make_spec
 from tests.support.ledgers import NOW, TO_STATE, Book
@@ -271,6 +272,27 @@ async def test_a_wal_of_which_only_the_length_came_to_the_disk_is_no_damage(kill
     wal.write_bytes(bytes(len(whole)))
     killed.with_name("ledger.db-shm").unlink(missing_ok=True)
     await SqliteLedger(killed, threaded=False).aclose()
+
+
+def test_what_a_power_cut_leaves_of_a_wal_that_is_used_again_is_no_damage(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    wal = path.with_name("ledger.db-wal")
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("CREATE TABLE t (n INTEGER PRIMARY KEY, text TEXT)")
+        for _ in range(90):  # each frame a commit
+            connection.execute("REPLACE INTO t VALUES (1, 'a')")
+        connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+        old, start = wal.read_bytes(), path.read_bytes()
+        connection.execute("REPLACE INTO t VALUES (2, ?)", ("b" * 4000 * 60,))  # only the last of many frames is one
+        new = wal.read_bytes()
+    assert len(new) == len(old)
+    for cut in range(SECTOR_BYTES, len(new), SECTOR_BYTES):
+        path.write_bytes(start)
+        wal.write_bytes(new[: HEADER.size] + old[HEADER.size : cut] + new[cut:])
+        with contextlib.closing(sqlite3.connect(path)) as connection:
+            assert connection.execute("SELECT n FROM t").fetchall() == [(1,)]
+            assert wal_damage(path) == ""
 
 
 def test_a_frame_that_went_bad_in_the_middle_is_not_taken_for_the_end(killed: Path) -> None:
