@@ -404,7 +404,7 @@ const batcher = (() => {
   const LABELS = { queued_s: "In the queue", running_s: "Being made", download_s: "Downloaded in" };
   function pairs(entries, field) {
     return h("dl", { className: "pairs" }, ...entries.filter(([, value]) => value !== null && value !== undefined && value !== "").flatMap(([key, value]) => [h("dt", { text: key }),
-      h("dd", {}, asText(value), field && known.has(key) && known.get(key).size > 1 && h("button", { type: "button", className: "plain", text: "only these", "aria-label": `Only rows with this ${key}`, onclick: () => { leaveStage(); set({ field: key, value: asText(value) }); } }))]));
+      h("dd", {}, `${asText(value)} `, field && known.has(key) && known.get(key).size > 1 && h("button", { type: "button", className: "plain", text: "only these", "aria-label": `Only rows with this ${key}`, onclick: () => { leaveStage(); set({ field: key, value: asText(value) }); } }))]));
   }
   function facts(row) {
     const state = stateOf(row), mark = Object.hasOwn(reviews, row.id) ? reviews[row.id] : null, parts = [];
