@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -35,6 +36,7 @@ from batcher.cli.options import (
     QuietOption,
     RateOption,
     SeedOption,
+    ServeOption,
     SetOption,
     SimulateOption,
     SlotsOption,
@@ -44,6 +46,7 @@ from batcher.cli.options import (
     pace_of,
     pairs,
     simulator_of,
+    with_port,
 )
 from batcher.cli.running import environment, run_and_report, until_signalled, wait_for
 from batcher.cli.signals import SignalledError
@@ -112,6 +115,7 @@ def run(
     allow_host: AllowHostOption = None,
     take_over: TakeOverOption = False,
     gallery: GalleryOption = True,
+    serve: ServeOption = None,
     quiet: QuietOption = False,
     log_json: LogJsonOption = False,
 ) -> None:
@@ -137,7 +141,7 @@ def run(
         take_over=take_over,
         gallery=gallery,
     )
-    run_and_report(options, quiet=quiet, log_json=log_json)
+    run_and_report(options, quiet=quiet, log_json=log_json, port=serve)
 
 
 @app.command(rich_help_panel=RUNNING)
@@ -151,6 +155,7 @@ def resume(
     allow_host: AllowHostOption = None,
     take_over: TakeOverOption = False,
     gallery: GalleryOption = True,
+    serve: ServeOption = None,
     quiet: QuietOption = False,
     log_json: LogJsonOption = False,
 ) -> None:
@@ -162,7 +167,7 @@ def resume(
 
     overrides = pace_of(concurrency, posts_in_flight, downloads, submits_per_s, grace_s)
     options = RunOptions(out=folder, overrides=overrides, allow_hosts=tuple(allow_host or ()), take_over=take_over, gallery=gallery)
-    run_and_report(options, quiet=quiet, log_json=log_json)
+    run_and_report(options, quiet=quiet, log_json=log_json, port=serve)
 
 
 @app.command(rich_help_panel=RUNNING)
@@ -311,6 +316,22 @@ def report(
     report_again(folder, csv, is_shown=open_)
 
 
+@app.command("serve", rich_help_panel=LOOKING)
+def serve_page(
+    folder: Folder,
+    port: Annotated[int | None, typer.Option(help="Without it 8377, or a free one.", min=0, max=65535)] = None,
+    host: Annotated[str, typer.Option(help="Where to listen. On any address but loopback the page asks for a token.")] = "127.0.0.1",
+    open_: Annotated[bool, typer.Option("--open", help="Show the page in a browser.")] = False,
+) -> None:
+    """Show the gallery of DIR as a live page that fills as the batch runs, until interrupted: before a run, during it and after it.
+
+    It only looks: the run goes on whether the page is open or not.
+    """
+    from batcher.cli.serving import show_page
+
+    show_page(folder, host=host, port=port, is_shown=open_)
+
+
 @app.command(rich_help_panel=MORE)
 def models(
     search: Annotated[str, typer.Argument(metavar="SEARCH", help="Words to look for.", show_default=False)] = "",
@@ -386,7 +407,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     make_streams_patient()
     try:
         arm(os.environ.get(VARIABLE, ""))
-        app(args=list(arguments) if arguments is not None else None)
+        app(args=with_port(sys.argv[1:] if arguments is None else arguments))
     except BatcherError as error:
         complain(error.message, error.remedy, is_list=isinstance(error, (ManifestError, UsageError)))
         return error.exit_code

@@ -57,8 +57,27 @@ TakeOverOption = Annotated[
     bool, typer.Option("--take-over", help="Go on with a copy of a folder whose run was killed, and vouch that no other copy is used.")
 ]
 GalleryOption = Annotated[bool, typer.Option("--gallery/--no-gallery", help="Write report.html at the end.", rich_help_panel="Output")]
+ServeOption = Annotated[
+    int | None,
+    typer.Option(
+        "--serve",
+        metavar="[=PORT]",
+        help="Show the batch on a live page of this machine while it runs. Without a port, 8377 or a free one.",
+        rich_help_panel="Output",
+    ),
+]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress; errors and the exit code only.", rich_help_panel="Output")]
 LogJsonOption = Annotated[bool, typer.Option("--log-json", help="Every event as a line of JSON on standard error.", rich_help_panel="Output")]
+
+
+ANY_PORT = -1
+"""What `--serve` says without a port."""
+
+
+def with_port(arguments: Sequence[str]) -> list[str]:
+    """`arguments` with `--serve`, whose port may be left out, as an option that has one: Typer knows none that may."""
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    return [f"--serve={ANY_PORT}" if each == "--serve" and at < end else each for at, each in enumerate(arguments)]
 
 
 class Doubt(StrEnum):

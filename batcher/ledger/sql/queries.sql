@@ -25,6 +25,9 @@ WHERE j.listed AND j.position > :after ORDER BY j.position LIMIT :limit
 -- name: where_page_of_state
 WHERE j.listed AND j.state = :state AND j.position > :after ORDER BY j.position LIMIT :limit
 
+-- name: where_among
+WHERE j.listed AND j.seq IN (SELECT value FROM json_each(:seqs)) ORDER BY j.position
+
 -- name: where_row
 WHERE j.listed AND s.row_id = :row_id
 
@@ -227,3 +230,9 @@ SELECT seq, artifacts FROM jobs WHERE artifacts IS NOT NULL AND seq > ? ORDER BY
 
 -- name: select_events
 SELECT at, name, detail FROM events WHERE seq = ? ORDER BY id
+
+-- name: select_last_event
+SELECT coalesce(max(id), 0) FROM events
+
+-- name: select_events_after
+SELECT id, seq FROM events WHERE id > ? ORDER BY id LIMIT ?

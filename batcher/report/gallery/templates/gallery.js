@@ -33,6 +33,10 @@ const batcher = (() => {
   const stateOf = (row) => (row.state in WORDS ? row.state : "open");
   const costOf = (row) => row.cost_usd;
   const timeOf = (row) => { const { queued_s: q, running_s: r, download_s: d } = row.timings; return q === null && r === null && d === null ? null : (q || 0) + (r || 0) + (d || 0); };
+  const endOf = (row) => { // when it ended; a page on a disk works it out
+    if (row.ended_at !== undefined) return row.ended_at === null ? null : Date.parse(row.ended_at) / 1000;
+    return row.submitted_at === null || stateOf(row) === "open" ? null : Date.parse(row.submitted_at) / 1000 + (timeOf(row) || 0);
+  };
   const serviceTimeOf = (row) => { const { queued_s: q, running_s: r } = row.timings; return r === null ? null : (q || 0) + r; };
   const seedOf = (row) => row.body.seed ?? row.inputs.seed ?? null;
   function promptOf(row) {
@@ -70,9 +74,10 @@ const batcher = (() => {
 
   // -- addresses, always relative to the page
 
-  const address = (path) => path.split("/").map(encodeURIComponent).join("/");
-  const small = (file) => `${head.thumbnails}${encodeURIComponent(file.sha256.slice(0, 2))}/${encodeURIComponent(file.sha256)}.webp`;
-  const large = (file) => small(file).replace(/\.webp$/, "-large.webp");
+  const address = (file) => file.path.split("/").map(encodeURIComponent).join("/") + source.version(file);
+  const little = (file, size) => `${head.thumbnails}${encodeURIComponent(file.sha256.slice(0, 2))}/${encodeURIComponent(file.sha256)}${size}.webp${source.whose(file)}`;
+  const small = (file) => little(file, "");
+  const large = (file) => little(file, "-large");
 
   /* A picture that takes the next of its sources where one is missing, and says so where none is left. */
   function image(sources, alt, facts = {}) {
@@ -87,8 +92,8 @@ const batcher = (() => {
     return made;
   }
   const SHOWN = ["image/png", "image/jpeg", "image/webp", "image/gif", "image/avif", "image/bmp"];
-  const resultSources = (file) => (SHOWN.includes(file.media_type) ? [address(file.path), small(file)] : [large(file), small(file)]);
-  const cardSources = (file) => (SHOWN.includes(file.media_type) ? [small(file), address(file.path)] : [small(file)]);
+  const resultSources = (file) => (SHOWN.includes(file.media_type) ? [address(file), small(file)] : [large(file), small(file)]);
+  const cardSources = (file) => (SHOWN.includes(file.media_type) ? [small(file), address(file)] : [small(file)]);
 
   // -- what is known
 
@@ -99,6 +104,7 @@ const batcher = (() => {
 
   function receive({ rows: more = [], report: account, reviews: kept }) {
     for (const row of more) {
+      source.meet(row);
       const at = byId.get(row.id);
       if (at === undefined) { byId.set(row.id, rows.length); rows.push(row); } else rows[at] = row;
     }
@@ -109,7 +115,8 @@ const batcher = (() => {
   function later() {
     if (pending) return;
     pending = true;
-    requestAnimationFrame(() => { pending = false; refresh(); });
+    const now = () => { pending = false; refresh(); };
+    if (loading || view === "cards") requestAnimationFrame(now); else setTimeout(now, source.patience_ms);
   }
 
   // -- reviews: kept in this browser, for the very result that was looked at
@@ -157,7 +164,7 @@ const batcher = (() => {
 
   // -- choosing rows
 
-  const ORDERS = { row: (row) => row.row, id: (row) => row.id, cost: costOf, time: timeOf };
+  const ORDERS = { row: (row) => row.row, id: (row) => row.id, cost: costOf, time: timeOf, ended: endOf };
   function matches(row, terms) {
     if (wish.state && stateOf(row) !== wish.state) return false;
     if (wish.model && row.model !== wish.model) return false;
@@ -185,7 +192,7 @@ const batcher = (() => {
     $("clear").hidden = !all;
     const isEmpty = !shown.length && view !== "summary" && !loading;
     $("empty").hidden = !isEmpty;
-    $("empty").textContent = rows.length ? "No row is like that." : "This batch has no rows.";
+    $("empty").textContent = rows.length ? "No row is like that." : source.empty;
     tell();
     countReviews();
     paint();
@@ -193,12 +200,15 @@ const batcher = (() => {
   let told = "";
   function tell() {
     const { counts } = report, total = report.rows;
-    $("account").textContent = [plural(total, "row"), `${usd(report.cost_usd)}${report.service === "simulator" ? ", simulated" : ""}`, moment(report.finished_at)].join(" · ");
-    const now = JSON.stringify([counts, wish.state]);
-    if (now !== told) {
-      told = now;
-      const chip = (state, word, n) => h("button", { type: "button", "aria-pressed": String(wish.state === state), onclick: () => set({ state: wish.state === state ? "" : state }) }, state && h("span", { className: `dot ${state}` }), word, h("b", { text: number(n) }));
-      $("states").replaceChildren(chip("", "All", total), ...Object.entries(WORDS).filter(([state]) => counts[state]).map(([state, word]) => chip(state, word, counts[state])));
+    $("account").textContent = [plural(total, "row"), `${usd(report.cost_usd)}${report.service === "simulator" ? ", simulated" : ""}`, source.when(report)].join(" · ");
+    const found = { "": total, ...counts }, states = ["", ...Object.keys(WORDS).filter((state) => counts[state] || wish.state === state)];
+    if (told !== states.join()) { // else the same buttons stay: one of them may have the focus, or be under a finger
+      told = states.join();
+      $("states").replaceChildren(...states.map((state) => h("button", { type: "button", "data-state": state, onclick: () => set({ state: wish.state === state ? "" : state }) }, state && h("span", { className: `dot ${state}` }), WORDS[state] || "All", h("b"))));
+    }
+    for (const chip of $("states").children) {
+      chip.setAttribute("aria-pressed", String(wish.state === chip.dataset.state));
+      chip.querySelector("b").textContent = number(found[chip.dataset.state]);
     }
   }
   function set(changes) {
@@ -210,6 +220,7 @@ const batcher = (() => {
     refresh();
     if (view === "cards" && $("bar").getBoundingClientRect().top <= 0) scrollTo({ top: Math.min(scrollY, $("main").offsetTop - $("bar").offsetHeight) });
   }
+  let offered = "";
   function choices() {
     const models = new Set(), fields = new Map();
     for (const row of rows) {
@@ -217,21 +228,25 @@ const batcher = (() => {
       for (const [key, value] of fieldsOf(row)) { if (!fields.has(key)) fields.set(key, new Set()); const known = fields.get(key); if (known.size < 200) known.add(value); }
     }
     const option = (value, text) => h("option", { value, text });
+    known = fields;
+    const now = JSON.stringify([[...models], [...fields].map(([key, values]) => [key, values.size])]);
+    if (now === offered) return; // a list that is open stays so
+    offered = now;
     $("model").replaceChildren(option("", "all"), ...[...models].sort().map((model) => option(model, shortModel(model))));
     $("field").replaceChildren(option("", "any"), ...[...fields.keys()].filter((key) => key !== "id").sort().map((key) => option(key, key)));
     $("model").value = wish.model; $("field").value = wish.field;
-    known = fields;
     const isAxis = (key) => key.endsWith(" (axis)");
     const keys = [["picture", "picture"], ...[...fields].filter(([key, values]) => key !== "id" && !fields.has(`${key} (axis)`) && values.size > 1 && values.size < 200).map(([key]) => [key, key.replace(" (axis)", "")]), ["model", "model"], ["state", "state"]];
     for (const id of ["lines", "columns"]) $(id).replaceChildren(...keys.map(([key, text]) => option(key, text)));
     const axes = keys.map(([key]) => key).filter(isAxis).sort((a, b) => fields.get(b).size - fields.get(a).size);
     const hasPictures = rows.some(inputOf);
-    sheetKeys.columns = axes[0] || "model";
-    sheetKeys.lines = hasPictures ? "picture" : axes[1] || "state";
+    const stays = (key) => keys.some(([each]) => each === key) && sheetKeys.chosen;
+    if (!stays(sheetKeys.columns)) sheetKeys.columns = axes[0] || "model";
+    if (!stays(sheetKeys.lines)) sheetKeys.lines = hasPictures ? "picture" : axes[1] || "state";
     $("lines").value = sheetKeys.lines; $("columns").value = sheetKeys.columns;
   }
   let known = new Map();
-  const sheetKeys = { lines: "picture", columns: "model" };
+  const sheetKeys = { lines: "picture", columns: "model", chosen: false };
 
   // -- pieces that several views show
 
@@ -245,7 +260,7 @@ const batcher = (() => {
   }
   function film(file, row, facts = {}) {
     const from = inputOf(row);
-    return h("video", { src: address(file.path), poster: from ? small(from) : undefined, muted: true, loop: true, playsInline: true, preload: "metadata", ...facts });
+    return h("video", { src: address(file), poster: from ? small(from) : undefined, muted: true, loop: true, playsInline: true, preload: "metadata", ...facts });
   }
   function picture(row) {
     const file = row.files[0];
@@ -301,7 +316,8 @@ const batcher = (() => {
     const last = Math.min(shown.length, Math.ceil((top + innerHeight + AHEAD_PX) / step) * columns);
     const wanted = new Map();
     for (let at = first; at < last; at += 1) wanted.set(shown[at].id, at);
-    const focus = chosen ? shown.indexOf(chosen) : -1;
+    const focus = chosen ? shown.indexOf(chosen) : -1, held = document.activeElement?.closest?.("#grid .open, #grid .quick button") || null;
+    const heldAs = held && [held.closest("li"), held.dataset.mark];
     if (focus >= 0) wanted.set(chosen.id, focus); // what has the focus stays, wherever one scrolls to
     for (const [id, each] of cards) if (!wanted.has(id) || each.row !== shown[wanted.get(id)]) { each.made.remove(); cards.delete(id); }
     for (const [id, at] of wanted) {
@@ -323,6 +339,7 @@ const batcher = (() => {
       if (made.parentNode !== grid || made.previousSibling !== before) grid.insertBefore(made, before ? before.nextSibling : grid.firstChild);
       before = made;
     }
+    if (heldAs && !heldAs[0].isConnected && chosen && cards.has(chosen.id)) cards.get(chosen.id).made.querySelector(heldAs[1] ? `[data-mark="${heldAs[1]}"]` : ".open").focus({ preventScroll: true });
   }
 
   // -- the contact sheet: as a table of which only what is in view is in the document
@@ -420,7 +437,7 @@ const batcher = (() => {
       ...Object.entries(LABELS).map(([key, label]) => [label, row.timings[key] === null ? null : seconds(row.timings[key])]), ["Request id", row.request_id], ["Manifest", row.source]])));
     const given = [...Object.entries(row.axes).map(([key, value]) => [`${key} (axis)`, value]), ...Object.entries(row.inputs)];
     if (given.length) parts.push(block("Fields", pairs(given, true)));
-    if (row.files.length) parts.push(block(row.files.length > 1 ? "Files" : "File", ...row.files.map((file) => h("p", { className: "quiet" }, h("a", { href: address(file.path), target: "_blank", rel: "noopener noreferrer", text: file.path }), ` ${[file.width && `${file.width} × ${file.height}`, bytes(file.size_bytes)].filter(Boolean).join(" · ")}`))));
+    if (row.files.length) parts.push(block(row.files.length > 1 ? "Files" : "File", ...row.files.map((file) => h("p", { className: "quiet" }, h("a", { href: address(file), target: "_blank", rel: "noopener noreferrer", text: file.path }), ` ${[file.width && `${file.width} × ${file.height}`, bytes(file.size_bytes)].filter(Boolean).join(" · ")}`))));
     parts.push(h("details", {}, h("summary", { text: "The request as it was sent" }), h("pre", { text: JSON.stringify(row.body, null, 2) })));
     return parts;
   }
@@ -446,8 +463,8 @@ const batcher = (() => {
       else if (isPicture(file) && from) place.replaceChildren(slider(row, file, from));
       else if (isPicture(file)) place.replaceChildren(image(resultSources(file), `Result of ${row.id}`));
       else if (isFilm(file)) { const made = film(file, row, { controls: true, "aria-label": `Result of ${row.id}` }); place.replaceChildren(made); if (!matchMedia("(prefers-reduced-motion: reduce)").matches) made.play().catch(() => {}); }
-      else if (file.media_type.startsWith("audio/")) place.replaceChildren(h("audio", { src: address(file.path), controls: true, "aria-label": `Result of ${row.id}` }));
-      else place.replaceChildren(h("a", { href: address(file.path), text: file.path }));
+      else if (file.media_type.startsWith("audio/")) place.replaceChildren(h("audio", { src: address(file), controls: true, "aria-label": `Result of ${row.id}` }));
+      else place.replaceChildren(h("a", { href: address(file), text: file.path }));
       $("strip").hidden = row.files.length < 2;
       $("strip").replaceChildren(...(row.files.length < 2 ? [] : row.files.map((each, n) => h("button", { type: "button", "aria-label": `File ${n + 1}`, "aria-pressed": String(n === fileAt), onclick: () => { fileAt = n; paintStage(); } }, isPicture(each) ? image(cardSources(each), "") : String(n + 1)))));
     }
@@ -566,7 +583,7 @@ const batcher = (() => {
   const link = (id) => h("a", { href: `#row=${encodeURIComponent(id)}`, text: id });
   function table(titles, lines) { return h("table", {}, h("thead", {}, h("tr", {}, ...titles.map((each) => h("th", { scope: "col", text: each })))), h("tbody", {}, ...lines.map((line) => h("tr", {}, ...line.map((each) => h("td", {}, each)))))); }
   function paintSummary() {
-    const { counts } = report, partly = rows.length < report.rows ? `of the ${number(rows.length)} rows that are loaded` : "";
+    const report = source.account(), { counts } = report, partly = rows.length < report.rows ? `of the ${number(rows.length)} rows that are loaded` : "";
     const block = (title, small, ...inner) => h("div", { className: "block" }, h("h2", {}, title, small && h("small", { text: small })), ...inner);
     const figure = (term, value) => h("div", {}, h("dt", { text: term }), h("dd", { text: value }));
     const account = block("The batch", report.service === "simulator" ? "simulated: nothing was spent" : report.service,
@@ -596,7 +613,7 @@ const batcher = (() => {
 
   const PAINTERS = { cards: paintCards, sheet: paintSheet, summary: paintSummary };
   function paint() {
-    if (view !== "summary" || !$("summary").firstChild || pendingSummary !== rows.length) { PAINTERS[view](); pendingSummary = rows.length; }
+    if (view !== "summary" || !$("summary").firstChild || pendingSummary !== source.state()) { PAINTERS[view](); pendingSummary = source.state(); }
     if (staged) paintStage();
   }
   let pendingSummary = -1;
@@ -625,22 +642,37 @@ const batcher = (() => {
     if (keep) try { localStorage.setItem("batcher/theme", to); } catch { /* for this visit only, then */ }
   }
 
-  // -- the rows, from chunks: scripts beside the page, since a page on a disk may read nothing else
+  // -- where rows come from. A source has its rows in `parts`, and loads one of them: true where that was the whole of it.
 
-  let loading = false, part = 0;
-  const parts = [];
-  for (const chunk of head.chunks) { if (!parts.length || parts.at(-1).rows + chunk.rows > PART_ROWS) parts.push({ chunks: [], rows: 0 }); parts.at(-1).chunks.push(chunk); parts.at(-1).rows += chunk.rows; }
-  function load(to) {
-    part = to; rows = []; byId = new Map(); loading = true;
-    $("part").value = String(to);
-    const scripts = (parts[to]?.chunks || []).map((chunk) => new Promise((done) => document.head.append(h("script", { src: chunk.src, nonce, async: false, onload: () => done(true), onerror: () => done(false) }))));
-    return Promise.all(scripts).then((all) => {
-      loading = false;
+  /* Chunks: scripts beside the page, since a page on a disk may read nothing else. */
+  const chunks = {
+    patience_ms: 0,
+    parts: () => head.chunks.reduce((parts, chunk) => { if (!parts.length || parts.at(-1).rows + chunk.rows > PART_ROWS) parts.push({ chunks: [], rows: 0 }); parts.at(-1).chunks.push(chunk); parts.at(-1).rows += chunk.rows; return parts; }, []),
+    async load(part) {
+      const all = await Promise.all((part?.chunks || []).map((chunk) => new Promise((done) => document.head.append(h("script", { src: chunk.src, nonce, async: false, onload: () => done(true), onerror: () => done(false) })))));
       for (const each of document.head.querySelectorAll("script[src]")) each.remove();
       if (all.includes(false)) notice("Some rows cannot be loaded: the folder “report” beside this page is missing or not whole. batcher report DIR writes it again.");
-      choices();
-      refresh();
-    });
+    },
+    meet() {},
+    empty: "This batch has no rows.",
+    version: () => "", whose: () => "",
+    when: (account) => moment(account.finished_at),
+    account: () => report,
+    state: () => rows.length,
+  };
+  const source = typeof live === "undefined" ? chunks : live({ head, h, $, receive, choices, again: () => load(part), notice, chart, text, number, plural, seconds, usd, shortModel, stateOf, endOf, serviceTimeOf, WORDS, PART_ROWS, rows: () => rows, report: () => report });
+  let loading = false, part = 0, parts = [];
+  async function load(to) {
+    parts = source.parts();
+    part = Math.min(to, Math.max(0, parts.length - 1)); rows = []; byId = new Map(); loading = true;
+    let from = 1;
+    $("parted").hidden = parts.length < 2;
+    $("part").replaceChildren(...parts.map((each, n) => { const text = `${number(from)} – ${number(from + each.rows - 1)}`; from += each.rows; return h("option", { value: String(n), text }); }));
+    $("part").value = String(part);
+    await source.load(parts[part]);
+    loading = false;
+    choices();
+    refresh();
   }
   async function seek(id) {
     await ready;
@@ -651,7 +683,7 @@ const batcher = (() => {
 
   for (const name of ["model", "review", "field", "value", "search", "sort"]) onChange(name, name);
   $("field").addEventListener("change", () => { $("values").replaceChildren(...[...(known.get(wish.field) || [])].slice(0, 200).map((value) => h("option", { value }))); if (wish.field) $("value").focus(); });
-  for (const id of ["lines", "columns"]) $(id).addEventListener("change", () => { sheetKeys[id] = $(id).value; paintSheet(); });
+  for (const id of ["lines", "columns"]) $(id).addEventListener("change", () => { sheetKeys[id] = $(id).value; sheetKeys.chosen = true; paintSheet(); });
   $("order").addEventListener("click", () => set({ up: !wish.up }));
   $("clear").addEventListener("click", () => { set({ state: "", model: "", review: "", field: "", value: "", search: "" }); $("search").focus(); });
   $("save").addEventListener("click", save);
@@ -666,9 +698,6 @@ const batcher = (() => {
   for (const button of document.querySelectorAll(".views button")) button.addEventListener("click", () => turn(button.dataset.view));
   for (const button of document.querySelectorAll(".verdict button")) button.addEventListener("click", () => { const mark = button.dataset.mark; if (mark !== "redo" && reviewOf(staged)?.mark === mark) review(staged, null); else act(mark); });
   $("part").addEventListener("change", () => load(Number($("part").value)));
-  $("parted").hidden = parts.length < 2;
-  let from = 1;
-  $("part").replaceChildren(...parts.map((each, n) => { const text = `${number(from)} – ${number(from + each.rows - 1)}`; from += each.rows; return h("option", { value: String(n), text }); }));
   document.addEventListener("keydown", onKey);
   addEventListener("scroll", () => { if (view === "cards") requestAnimationFrame(paintCards); }, { passive: true });
   addEventListener("resize", () => requestAnimationFrame(paint));
