@@ -20,9 +20,9 @@ from PIL import Image, ImageFile
 
 from batcher.containers import MediaError, check_container, is_mp3
 
-T = TypeVar("T")
-
 __all__ = ["HEAD_BYTES", "MAX_PIXELS", "MediaError", "MediaFacts", "extension", "inspect", "sniff", "with_picture"]
+
+T = TypeVar("T")
 
 HEAD_BYTES: Final = 512
 """How much of the beginning of a file `sniff` wants to see."""
@@ -169,14 +169,8 @@ _WARNING_FILTERS: Final = threading.Lock()
 """Held while the process-wide warning filters are changed."""
 
 
-def _decoder(media_type: str) -> type[ImageFile.ImageFile]:
-    name = _IMAGES[media_type]
-    found: type[ImageFile.ImageFile] = getattr(importlib.import_module(f"PIL.{name}ImagePlugin"), f"{name}ImageFile")
-    return found
-
-
 def with_picture(file: BinaryIO, work: Callable[[ImageFile.ImageFile], T], *, max_pixels: int = MAX_PIXELS) -> T:
-    """What `work` makes of the first picture in an open file, which it gets before it is decoded. Blocks.
+    """What `work` makes of the first picture in a file, which it gets before it is decoded. Blocks.
 
     Raises `MediaError` for what is no picture, is larger than `max_pixels`, or cannot be decoded. What `work` saves has to be made inside of it.
     """
@@ -187,7 +181,7 @@ def with_picture(file: BinaryIO, work: Callable[[ImageFile.ImageFile], T], *, ma
     file.seek(0)
 
     def opened() -> T:
-        with _decoder(media_type)(file) as image:
+        with _factory(media_type)(file) as image:
             _refuse_large(image, max_pixels)
             return work(image)
 
@@ -214,9 +208,21 @@ def _decoding(media_type: str, work: Callable[[], T]) -> T:
         raise MediaError(f"a {kind} that cannot be decoded, perhaps cut short: {str(error) or type(error).__name__}") from error
 
 
+def _factory(media_type: str) -> type[ImageFile.ImageFile]:
+    """The class that decodes it, to be called directly: `Image.open` warns of large images before its caller can look at the size."""
+    name = _IMAGES[media_type]
+    found: type[ImageFile.ImageFile] = getattr(importlib.import_module(f"PIL.{name}ImagePlugin"), f"{name}ImageFile")
+    return found
+
+
+def _refuse_large(image: ImageFile.ImageFile, max_pixels: int) -> None:
+    width, height = image.size
+    if width * height > max_pixels:
+        raise MediaError(f"an image of {width} × {height} pixels, more than the limit of {max_pixels:,} pixels")
+
+
 def _load(file: BinaryIO, media_type: str, max_pixels: int) -> tuple[int, int]:
-    # The classes are called directly: `Image.open` warns of large images before its caller can look at the size.
-    factory = _decoder(media_type)
+    factory = _factory(media_type)
     if media_type == "image/png":
         factory(file).verify()  # the checksums of all chunks, which decoding skips
         file.seek(0)
@@ -234,12 +240,6 @@ def _load(file: BinaryIO, media_type: str, max_pixels: int) -> tuple[int, int]:
     if media_type in _END_MARKS:
         _check_end(file, media_type)
     return first
-
-
-def _refuse_large(image: ImageFile.ImageFile, max_pixels: int) -> None:
-    width, height = image.size
-    if width * height > max_pixels:
-        raise MediaError(f"an image of {width} × {height} pixels, more than the limit of {max_pixels:,} pixels")
 
 
 def _check_end(file: BinaryIO, media_type: str) -> None:

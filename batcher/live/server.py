@@ -21,7 +21,7 @@ from batcher.live.feed import Change, Feed, Place
 from batcher.live.files import Files
 from batcher.live.guard import SAFETY, Guard, Handler, is_loopback
 from batcher.report import GALLERY
-from batcher.report.gallery import POLICY, THUMBNAILS, render_page
+from batcher.report.gallery import PART_ROWS, POLICY, THUMBNAILS, render_page
 
 LOOPBACK: Final = "127.0.0.1"
 USUAL_PORT: Final = 8377
@@ -127,7 +127,8 @@ class LivePage:
         nonce = secrets.token_urlsafe(16)
         if self._guard.is_known(request):
             account = await self._feed.look()
-            head = {"report": account.report.model_dump(mode="json"), "run": account.run, "thumbnails": f"{GALLERY}/{THUMBNAILS}/", "chunks": []}
+            facts = {"thumbnails": f"{GALLERY}/{THUMBNAILS}/", "chunks": [], "part_rows": PART_ROWS}
+            head = {"report": account.report.model_dump(mode="json"), "run": account.run, **facts}
             text, status = render_page(head, nonce=nonce, policy=_HEAD_POLICY, is_live=True), 200
         else:
             text, status = self._templates.get_template("door.html.j2").render(nonce=nonce), 401

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.command import batcher, report
+from tests.support.command import report
+from tests.support.preloaded import batcher
 
 pytestmark = pytest.mark.acceptance
 

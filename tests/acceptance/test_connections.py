@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 from yarl import URL
 
-from tests.support.command import AT_STARTUP, SAMPLES, Service, batcher, environment, report, service
+from tests.support.command import AT_STARTUP, SAMPLES, Service, environment, report
+from tests.support.preloaded import batcher, service
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.fault("X21")]
 

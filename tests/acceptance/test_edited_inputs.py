@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.command import batcher, results, service
+from tests.support.command import results
+from tests.support.preloaded import batcher, service
 from tests.support.sample_bytes import picture
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.fault("F8")]

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from batcher.cli import commands
-from tests.support.command import batcher, report, results
+from tests.support.command import report, results
+from tests.support.preloaded import batcher
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.fault("G3")]
 

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from tests.support.command import REPOSITORY, SAMPLES, report, service
+from tests.support.command import REPOSITORY, SAMPLES, report
 from tests.support.documents import Block, Reader, blocks
+from tests.support.preloaded import service
 
 pytestmark = pytest.mark.acceptance
 

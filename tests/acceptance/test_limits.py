@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.command import REPOSITORY, Service, environment, report, service, start, status, wait_until
+from tests.support.command import REPOSITORY, Service, environment, report, start, status, wait_until
+from tests.support.preloaded import service
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.skipif(sys.platform == "win32", reason="limits of POSIX")]
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.command import PATIENCE_S, batcher, start, wait_until, write_rows
+from tests.support.command import PATIENCE_S, start, wait_until, write_rows
+from tests.support.preloaded import batcher
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.fault("G7"), pytest.mark.skipif(sys.platform == "win32", reason="modes of POSIX")]
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageChops, ImageStat
 
-from tests.support.command import SAMPLES, batcher, report, results
+from tests.support.command import SAMPLES, report, results
+from tests.support.preloaded import batcher
 
 pytestmark = pytest.mark.acceptance
 

@@ -11,8 +11,9 @@ from PIL import Image
 from typer.main import get_command
 
 from batcher.cli.commands import app
-from tests.support.command import REPOSITORY, SAMPLES, report, service
+from tests.support.command import REPOSITORY, SAMPLES, report
 from tests.support.documents import Reader, blocks
+from tests.support.preloaded import service
 
 pytestmark = pytest.mark.acceptance
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.command import SAMPLES, batcher, environment, report, service, status, write_rows
+from tests.support.command import SAMPLES, environment, report, status, write_rows
+from tests.support.preloaded import batcher, service
 
 pytestmark = pytest.mark.acceptance
 

@@ -14,7 +14,8 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.support.command import AT_STARTUP, Service, batcher, report, results, service, start, wait_until
+from tests.support.command import AT_STARTUP, Service, report, results, start, wait_until
+from tests.support.preloaded import batcher, service
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.fault("G4")]
 

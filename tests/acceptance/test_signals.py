@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.command import AT_STARTUP, Service, batcher, environment, report, results, service, start, wait_until
+from tests.support.command import AT_STARTUP, Service, environment, report, results, start, wait_until
+from tests.support.preloaded import batcher, service
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.fault("X23"), pytest.mark.skipif(sys.platform == "win32", reason="signals")]
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.command import SAMPLES, batcher, report, results, service, start, status, wait_until, write_rows
+from tests.support.command import SAMPLES, report, results, start, status, wait_until, write_rows
+from tests.support.preloaded import batcher, service
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.skipif(sys.platform == "win32", reason="signals")]
 

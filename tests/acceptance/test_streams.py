@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.command import REPOSITORY, Service, environment, report, service, wait_until
+from tests.support.command import REPOSITORY, Service, environment, report, wait_until
+from tests.support.preloaded import service
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.fault("A8"), pytest.mark.skipif(sys.platform == "win32", reason="a POSIX shell")]
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.command import Service, batcher, service, start, status, wait_until, write_rows
+from tests.support.command import Service, start, status, wait_until, write_rows
+from tests.support.preloaded import batcher, service
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL")]
 

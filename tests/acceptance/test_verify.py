@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from batcher.folder import SIMULATOR_STATE
-from tests.support.command import batcher, report, results, service, start, status, steady_port, wait_until, write_rows
+from tests.support.command import report, results, start, status, steady_port, wait_until, write_rows
+from tests.support.preloaded import batcher, service
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.fault("B10", "X9")]
 

@@ -19,6 +19,7 @@ def test_a_wheel_installs_and_runs_outside_the_checkout(tmp_path: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
     assert {"batcher/ledger/sql/queries.sql", "batcher/templates/starter.yaml.j2", "batcher/py.typed", "jobs/raw.py"} <= set(names)
+    assert {f"batcher/report/gallery/templates/{name}" for name in ("page.html.j2", "gallery.css", "gallery.js")} <= set(names)
     assert not any(name.startswith(("tests/", "scripts/", "benchmarks/")) for name in names)
 
     site, elsewhere = tmp_path / "site", tmp_path / "elsewhere"
@@ -39,4 +40,5 @@ def test_a_wheel_installs_and_runs_outside_the_checkout(tmp_path: Path) -> None:
     ran = subprocess.run([*run, "--out", "out"], env=env, cwd=elsewhere, capture_output=True, text=True, timeout=60, check=False)
     assert ran.returncode == 0, ran.stderr
     assert report(elsewhere / "out")["counts"]["done"] == 24
+    assert (elsewhere / "out" / "report.html").is_file()
     assert [path.name for path in elsewhere.iterdir()] == ["out"]

@@ -29,10 +29,11 @@ SIZE = {"width": 1360, "height": 900}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """One event loop for all of these tests, since they share one browser."""
+    """One event loop for all of these tests, since they share one browser; to trace what drives it would only slow them."""
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
+            item.add_marker(pytest.mark.no_cover)
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from batcher.report.gallery import write_gallery
+from batcher.report.gallery import write_gallery, writing
 from batcher.report.models import Counts, Report, Requests, Throughput
 from tests.browser.conftest import Look
 from tests.support.command import results
@@ -19,8 +19,9 @@ MOST_CARDS = 80
 
 
 @pytest.fixture
-def many(shop: Path, tmp_path: Path) -> Path:
-    """Ten thousand rows that look like one of a real batch."""
+def many(shop: Path, tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Ten thousand rows that look like one of a real batch; a parameter says how many of them a browser holds at a time."""
+    monkeypatch.setattr(writing, "PART_ROWS", getattr(request, "param", writing.PART_ROWS))
     pattern = next(row for row in results(shop) if row["state"] == "done")
     counts = Counts(done=ROWS, failed=0, cancelled=0, in_doubt=0, open=0)
     with (tmp_path / "results.jsonl").open("w", encoding="utf-8") as file:
@@ -73,3 +74,19 @@ async def test_ten_thousand_rows(look: Look, many: Path, record_property: Callab
     await visit.page.evaluate("location.hash = '#row=row-08888'")
     await visit.page.wait_for_selector("#stage[open]")
     assert await visit.page.inner_text("#position") == "8,889 of 10,000"
+
+
+@pytest.mark.parametrize("many", [4000], indirect=True)
+async def test_more_rows_than_a_browser_should_hold_are_shown_in_parts(look: Look, many: Path) -> None:
+    visit = await look(many)
+    assert await visit.found() == "4,000 rows"
+    assert await visit.page.locator("#part option").all_inner_texts() == ["1 – 4,000", "4,001 – 8,000", "8,001 – 10,000"]
+    await visit.press("ArrowRight", "1")
+    await visit.page.select_option("#part", "2")
+    await visit.page.wait_for_function("() => document.getElementById('found').textContent === '2,000 rows'")
+    assert (await visit.names())[0] == "row-08000"
+    assert await visit.page.inner_text("#save") == "Save review (1)", "marks of other parts are kept"
+    await visit.page.evaluate("location.hash = '#row=row-05555'")
+    await visit.page.wait_for_selector("#stage[open]")
+    assert await visit.staged() == "row-05555"
+    assert await visit.found() == "4,000 rows"

@@ -1,4 +1,4 @@
-"""The pictures of README and docs, taken of the page as it is: `scripts/screenshots` keeps them, otherwise they are only looked at by the test."""
+"""The pictures of README and docs, taken of the page as it is, by `scripts/screenshots`."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from PIL import Image
 
 from tests.browser.conftest import PICTURES, Look, Visit
 
+pytestmark = pytest.mark.skipif(not PICTURES, reason="pictures are taken by scripts/screenshots")
+
 
 @pytest.fixture
-def place(tmp_path: Path) -> Path:
-    folder = Path(PICTURES or tmp_path)
+def place() -> Path:
+    folder = Path(PICTURES)
     folder.mkdir(exist_ok=True)
     return folder
 

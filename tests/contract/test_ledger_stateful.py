@@ -33,7 +33,7 @@ from tests.support.engine_world import make_spec
 from tests.support.ledger_model import UNDER_WAY, LedgerModel
 from tests.support.ledgers import FILE, NOW, SETTINGS, TO_STATE, Book, anonymous
 
-pytestmark = pytest.mark.fault("X7")
+pytestmark = [pytest.mark.no_cover, pytest.mark.fault("X7")]
 T = TypeVar("T")
 
 NAMES = "abcd"
@@ -500,7 +500,7 @@ def _as_named(spec: JobSpec, fate: str) -> list[JobSpec | Problem]:
 # ── the search ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 SEARCH = settings(
-    derandomize=True, database=None, deadline=None, max_examples=30, stateful_step_count=25, suppress_health_check=list(HealthCheck),
+    derandomize=True, database=None, max_examples=30, stateful_step_count=25, suppress_health_check=list(HealthCheck),
     report_multiple_bugs=False, print_blob=False,
 )  # fmt: skip
 

@@ -188,7 +188,7 @@ async def test_a_name_that_could_leave_the_folder_is_refused(storage, root, name
 
 
 @pytest.mark.fault("B8")
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(name=st.text(st.sampled_from("ab./\\\0 é~:"), max_size=12))
 def test_no_name_at_all_writes_outside(tmp_path, name):
     inner = tmp_path / "inner"
@@ -261,7 +261,7 @@ def plant(path, kind, elsewhere):
 
 @posix_only
 @pytest.mark.fault("B8", "B9")
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(planted=st.dictionaries(st.sampled_from(PLACES), st.sampled_from(OBSTACLES), max_size=4), names=st.permutations(["sub/mug.png", "mug.png"]))
 def test_whatever_lies_in_the_way_nothing_is_written_outside_and_nothing_of_a_user_is_lost(tmp_path, planted, names):
     base = Path(tempfile.mkdtemp(dir=tmp_path))

@@ -9,6 +9,8 @@ import pytest
 from tests.support.planted_bugs import BUGS, intent_not_awaited
 from tests.support.simulation import Simulation, ViolationError, scenario_of
 
+pytestmark = pytest.mark.no_cover
+
 WITHIN = 400
 """Seeds that a mistake may need to be found, of the thousand that are run."""
 

@@ -19,6 +19,8 @@ from tests.support.command import REPOSITORY
 from tests.support.seeded_service import PRICE_USD
 from tests.support.simulation import Figures, Simulation, run_seed, scenario_of
 
+pytestmark = pytest.mark.no_cover
+
 SEEDS = 1000
 AT_ONCE = 40
 

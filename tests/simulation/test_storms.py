@@ -13,6 +13,8 @@ from batcher.settings import RunSettings
 from tests.support.engine_world import World
 from tests.support.virtual_time import run_virtual
 
+pytestmark = pytest.mark.no_cover
+
 ROWS = 1000
 CALLS = frozenset({"submit", "status", "result", "cancel", "probe"})
 HELD_MAX = RunSettings().posts_in_flight

@@ -92,10 +92,7 @@ class Lab:
             code = process.wait(PATIENCE_S if kill_after_s is None else kill_after_s)
         except HangError:
             hung, code = kill_after_s is None, -signal.SIGKILL
-        said = "".join(path.read_text("utf-8") for path in (process.out, process.err))
-        for path in (process.out, process.err):
-            path.unlink()
-        return Ending(_code(code), hung, time.monotonic() - began, said)
+        return Ending(_code(code), hung, time.monotonic() - began, "".join(process.said()))
 
     def run_plainly(self, *argv: object, crash: str = "") -> Ending:
         """One process of `python -m batcher`, as a user starts it."""

@@ -176,9 +176,14 @@ def _is_final(path: str) -> bool:
 def _digest(tree: Tree) -> bytes:
     digest = hashlib.blake2b(digest_size=16)
     for name, content in sorted(tree.items()):
-        digest.update(f"{name}\0{len(content)}\0".encode())
-        digest.update(content)
+        digest.update(f"{name}\0".encode() + _content_digest(content))
     return digest.digest()
+
+
+@functools.lru_cache(maxsize=64)
+def _content_digest(content: bytes) -> bytes:
+    """Kept, because most files of a state are those of the state before."""
+    return hashlib.blake2b(content, digest_size=16).digest()
 
 
 @contextmanager

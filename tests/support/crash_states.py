@@ -81,6 +81,7 @@ class History:
     """Every content that a file had when it was given a name by a rename, or had before."""
 
     def __post_init__(self) -> None:
+        self._settled: dict[int, tuple[int, bytes, float]] = {}
         self._folders = {ROOT}
         self._numbers = itertools.count(1)
         for name, content in self.before.items():
@@ -111,12 +112,30 @@ class History:
         """
         tree: Tree = {}
         for path, file in self._paths(moment, names):
-            content = bytearray()
-            for change in self.changes.get(file, ()):
-                if change.began < moment:
-                    _apply(content, change, None if change.durable < moment else pieces(change), lengths=lengths)
-            tree[path] = bytes(content)
+            settled, content = self._settled_content(file, moment)
+            if later := [change for change in self.changes.get(file, ())[settled:] if change.began < moment]:
+                altered = bytearray(content)
+                for change in later:
+                    _apply(altered, change, None if change.durable < moment else pieces(change), lengths=lengths)
+                content = bytes(altered)
+            tree[path] = content
         return tree
+
+    def _settled_content(self, file: int, moment: float) -> tuple[int, bytes]:
+        """How many of the first changes of a file are durable, up to one that is not, and what is in it by them. Made from what was found for an
+        earlier moment, if the last one was earlier."""
+        changes = self.changes.get(file, ())
+        count, content, since = self._settled.get(file, (0, b"", -1.0))
+        if since >= moment:
+            count, content, since = 0, b"", -1.0
+        new = list(itertools.takewhile(lambda change: change.durable < moment, changes[count:]))
+        if new:
+            altered = bytearray(content)
+            for change in new:
+                _apply(altered, change, None, lengths=False)
+            count, content, since = count + len(new), bytes(altered), max(since, *(change.durable for change in new))
+            self._settled[file] = count, content, since
+        return count, content
 
     def _paths(self, moment: float, names: Callable[[int, int], int]) -> Iterator[tuple[str, int]]:
         """Every file that has a name, with the path that it has."""

@@ -8,7 +8,9 @@ has no switch for that: what is altered is replaced here, in the forked process,
 from __future__ import annotations
 
 import asyncio
+import atexit
 import contextlib
+import functools
 import gc
 import importlib
 import json
@@ -16,6 +18,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -24,6 +27,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.support import command
 from tests.support.command import PATIENCE_S, REPOSITORY, Service, environment, wait_until
 
 PRELOADED = (
@@ -31,6 +35,8 @@ PRELOADED = (
     "encodings.idna", "importlib.readers", "pydantic.type_adapter", "rich._emoji_codes", "uvloop",
 )  # fmt: skip
 """All that a run imports when it comes to need it."""
+
+CAN_FORK = hasattr(os, "fork")
 
 PR_SET_PTRACER = 0x59616D61
 PR_SET_PTRACER_ANY = -1
@@ -65,6 +71,13 @@ class Process:
             raise HangError(f"process {self.pid} did not end within {patience_s:g} s; it said: {self.err.read_text('utf-8')}")
         return self.code
 
+    def said(self) -> tuple[str, str]:
+        """What it wrote to its standard output and to standard error; the files are gone then."""
+        texts = self.out.read_text("utf-8"), self.err.read_text("utf-8")
+        self.out.unlink()
+        self.err.unlink()
+        return texts
+
     def kill(self) -> None:
         if self.poll() is None:
             os.kill(self.pid, signal.SIGKILL)
@@ -80,7 +93,7 @@ class Nursery:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.support.preloaded"],
             cwd=REPOSITORY,
-            env=_plain(environment(home)),
+            env=environment(home),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -110,7 +123,7 @@ class Nursery:
         request = {
             "argv": [str(argument) for argument in arguments],
             "cwd": str(cwd or self._home),
-            "env": _plain(environment(self._home, **(env or {}))),
+            "env": environment(self._home, **(env or {})),
             "out": str(out),
             "err": str(err),
             "trace": None if trace is None else str(trace),
@@ -120,11 +133,12 @@ class Nursery:
         return Process(self, self.ask(request), out, err)
 
     @contextmanager
-    def service(self, *flags: object) -> Iterator[Service]:
-        """A simulator of its own."""
-        process = self.start("simulate", "--port", 0, *flags)
+    def service(self, *flags: object, **options: Any) -> Iterator[Service]:
+        """A simulator of its own, killed in the end; `options` are those of `start`."""
+        process = self.start("simulate", "--port", 0, *flags, **options)
         try:
-            wait_until(lambda: process.out.read_text("utf-8").endswith("/v1\n"), "the simulator to be up")
+            wait_until(lambda: process.out.read_text("utf-8").endswith("/v1\n") or process.poll() is not None, "the simulator to be up")
+            assert process.code is None, process.err.read_text("utf-8")
             yield Service(process.out.read_text("utf-8").strip())
         finally:
             process.kill()
@@ -147,9 +161,32 @@ def nursery(home: Path) -> Iterator[Nursery]:
         opened.close()
 
 
-def _plain(env: Mapping[str, str]) -> dict[str, str]:
-    """Without what would make a forked process measure its coverage: that writes files, and is not what is looked at."""
-    return {name: value for name, value in env.items() if not name.startswith("COVERAGE")}
+@functools.cache
+def _shared() -> Nursery:
+    """One for all tests of this process."""
+    home = tempfile.TemporaryDirectory(prefix="batcher-nursery-")
+    atexit.register(home.cleanup)
+    opened = Nursery(Path(home.name))
+    atexit.register(opened.close)
+    return opened
+
+
+def batcher(
+    *arguments: object, home: Path, cwd: Path | None = None, env: Mapping[str, str] | None = None, stdin: str = ""
+) -> subprocess.CompletedProcess[str]:
+    """One command from its start to its end. What reads from a pipe, or has Python look at something as it starts, is started as a user starts it."""
+    if stdin or "PYTHONPATH" in (env or {}) or not CAN_FORK:
+        return command.batcher(*arguments, home=home, cwd=cwd, env=env, stdin=stdin)
+    process = _shared().start(*arguments, cwd=cwd or home, env={"HOME": str(home), **(env or {})})
+    code = process.wait()
+    return subprocess.CompletedProcess(arguments, code, *process.said())
+
+
+@contextmanager
+def service(home: Path, *flags: object) -> Iterator[Service]:
+    """A simulator of its own."""
+    with _shared().service(*flags, cwd=home, env={"HOME": str(home)}) if CAN_FORK else command.service(home, *flags) as simulated:
+        yield simulated
 
 
 # What follows runs in the process that forks, and in what is forked from it.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 import tomllib
 from collections.abc import Iterator
@@ -39,6 +40,7 @@ def groups() -> dict[str, Group]:
     }
 
 
+@functools.cache
 def shown_by() -> dict[str, list[str]]:
     """The tests that are marked with each id, as `path::name`, or as a path where the whole file or a table in it is marked."""
     found: dict[str, set[str]] = {}

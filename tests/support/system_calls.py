@@ -25,8 +25,7 @@ SENDS = ("sendto", "sendmsg", "sendmmsg")
 FOLLOWED = (*DATA, *NAMES, *SYNCS, *SENDS)
 
 _LINE = re.compile(r"(?P<thread>\d+) +(?:(?P<name>\w+)\(|<\.\.\. (?P<resumed>\w+) resumed>)(?P<rest>.*)")
-_END = re.compile(r"(?P<arguments>.*?)\) *= (?P<result>-?\d+|\?)(?P<remark>.*)")
-_TEXT = re.compile(r'^"((?:\\x[0-9a-f]{2})*)"(?P<cut>\.\.\.)?$')
+_END = re.compile(r"(?P<arguments>.*)\) *= (?P<result>-?\d+|\?)(?P<remark>.*)")
 _BUFFER = re.compile(r'iov_base="((?:\\x[0-9a-f]{2})*)"')
 _DESCRIPTOR = re.compile(r"^(?P<number>\d+|AT_FDCWD)<(?P<of>.*)>$")
 
@@ -66,15 +65,15 @@ class Call:
 
     def text(self, place: int) -> bytes:
         """The string at `place`, whole. Raises `ValueError` where strace has shortened it."""
-        match = _TEXT.match(self.arguments[place])
-        if match is None or match["cut"]:
-            raise ValueError(f"{self.name}: {self.arguments[place][:80]} is no whole string")
-        return bytes.fromhex(match[1].replace("\\x", ""))
+        shown = self.arguments[place]
+        if not shown.startswith('"') or not shown.endswith('"'):
+            raise ValueError(f"{self.name}: {shown[:80]} is no whole string")
+        return _bytes(shown)
 
     def beginning(self, place: int) -> bytes:
         """The string at `place`, as far as strace shows it."""
-        match = _TEXT.match(self.arguments[place])
-        return b"" if match is None else bytes.fromhex(match[1].replace("\\x", ""))
+        shown = self.arguments[place].removesuffix("...")
+        return _bytes(shown) if shown.startswith('"') else b""
 
     def sent(self) -> bytes:
         """What was handed to a socket, of one buffer or of several."""
@@ -143,6 +142,10 @@ def calls_in(trace: Path) -> list[Call]:
             call.result = None if end["result"] == "?" else int(end["result"])
             call.remark = end["remark"]
     return [call for call in calls if call.name != "getppid"]
+
+
+def _bytes(quoted: str) -> bytes:
+    return bytes.fromhex(quoted[1:-1].replace("\\x", ""))
 
 
 def _split(arguments: str) -> list[str]:

@@ -16,6 +16,8 @@ from batcher.settings import RunSettings
 from tests.support.engine_world import EPOCH, World
 from tests.support.virtual_time import run_virtual
 
+pytestmark = pytest.mark.no_cover
+
 
 @dataclass
 class Strict:

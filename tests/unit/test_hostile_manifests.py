@@ -25,7 +25,9 @@ from batcher.naming import STEM_LIMIT_BYTES, file_stem, name_key
 from batcher.plan import Planner
 from batcher.ports import PlanSummary
 
-few = settings(derandomize=True, max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+pytestmark = pytest.mark.no_cover
+
+few = settings(derandomize=True, max_examples=100, suppress_health_check=[HealthCheck.too_slow])
 DEFINITIONS = Definitions()
 
 

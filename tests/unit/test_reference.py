@@ -35,20 +35,25 @@ def generator() -> ModuleType:
     return load_script("generate_reference")
 
 
+@pytest.fixture(scope="module")
+def generated(generator: ModuleType) -> dict[Path, str]:
+    return dict(generator.generated())
+
+
 @pytest.mark.parametrize("name", ["commands.md", "jobs.md", "settings.md", "results.md", "results.schema.json", "report.schema.json"])
-def test_generated_reference_is_up_to_date(generator: ModuleType, name: str) -> None:
+def test_generated_reference_is_up_to_date(generated: dict[Path, str], name: str) -> None:
     path = REFERENCE / name
     assert path.is_file(), f"{name} is missing: run python scripts/generate_reference.py"
-    assert path.read_text("utf-8") == generator.generated()[path], f"{name} is out of date: run python scripts/generate_reference.py"
+    assert path.read_text("utf-8") == generated[path], f"{name} is out of date: run python scripts/generate_reference.py"
 
 
-def test_every_generated_file_is_tested(generator: ModuleType) -> None:
-    assert {path.name for path in generator.generated()} == {
+def test_every_generated_file_is_tested(generated: dict[Path, str]) -> None:
+    assert {path.name for path in generated} == {
         "commands.md", "jobs.md", "settings.md", "results.md", "results.schema.json", "report.schema.json", "reliability.md",
     }  # fmt: skip
 
 
-def test_every_field_of_the_settings_is_explained(generator: ModuleType) -> None:
+def test_every_field_of_the_settings_is_explained() -> None:
     for name in ("settings.md", "jobs.md"):
         rows = [line.split(" | ") for line in (REFERENCE / name).read_text("utf-8").splitlines() if line.startswith("| `")]
         assert rows

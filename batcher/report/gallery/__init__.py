@@ -2,6 +2,6 @@
 
 from batcher.report.gallery.page import POLICY, render_page
 from batcher.report.gallery.thumbnails import Thumbnails
-from batcher.report.gallery.writing import THUMBNAILS, Gallery, enter, write_gallery
+from batcher.report.gallery.writing import PART_ROWS, THUMBNAILS, Gallery, enter, write_gallery
 
-__all__ = ["POLICY", "THUMBNAILS", "Gallery", "Thumbnails", "enter", "render_page", "write_gallery"]
+__all__ = ["PART_ROWS", "POLICY", "THUMBNAILS", "Gallery", "Thumbnails", "enter", "render_page", "write_gallery"]

@@ -27,7 +27,8 @@ def render_page(head: Mapping[str, object], *, nonce: str, policy: Mapping[str, 
     """The page as HTML; one that is live gets its rows, and what changes, from whoever serves it (`batcher.live`).
 
     `head` is JSON that the script reads: `report`, the account of the batch as in `report.json`; `thumbnails`, the address of the folder of small
-    pictures; and `chunks`, the scripts that hold the rows, each with its address `src` and its number of `rows`. Addresses start from the page.
+    pictures; `chunks`, the scripts that hold the rows, each with its address `src` and its number of `rows`; and `part_rows`, how many of them a
+    browser should hold at a time. Addresses start from the page.
     The head of a live page has `run` besides: how the last run is.
     """
     templates = Environment(loader=PackageLoader("batcher.report.gallery"), autoescape=True, undefined=StrictUndefined, trim_blocks=True)

@@ -139,7 +139,7 @@ class Thumbnails:
 
     def _keep(self, picture: _Picture, made: Sequence[tuple[bool, bytes]]) -> None:
         for is_large, data in made:  # the small one last: that it is there says that both are
-            place(self.path(picture.sha256, is_large=is_large), data, gallery=self._place.parent, mode=0o666)
+            place(self.path(picture.sha256, is_large=is_large), data, gallery=self._place.parent)
 
 
 def _shrunk(picture: _Picture) -> list[tuple[bool, bytes]]:

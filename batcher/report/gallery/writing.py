@@ -25,6 +25,9 @@ CHUNK_ROWS: Final = 1000
 CHUNK_CHARACTERS: Final = 4_000_000
 """A chunk ends at either: small enough to be parsed between two frames of a screen, large enough to be few."""
 
+PART_ROWS: Final = 50_000
+"""What a browser holds at a time: more rows are shown in parts."""
+
 THUMBNAILS: Final = "thumbnails"
 ROWS: Final = "rows"
 
@@ -53,7 +56,7 @@ def write_gallery(folder: Path, report: Report, *, go_on: Callable[[], bool] = l
             if not go_on():
                 return Gallery(page, is_whole=False)
             chunks.append({"src": f"{GALLERY}/{ROWS}/{_write_chunk(own / ROWS, lines)}", "rows": len(lines)})
-        head = {"report": report.model_dump(mode="json"), "thumbnails": f"{GALLERY}/{THUMBNAILS}/", "chunks": chunks}
+        head = {"report": report.model_dump(mode="json"), "thumbnails": f"{GALLERY}/{THUMBNAILS}/", "chunks": chunks, "part_rows": PART_ROWS}
         with replacing(page, "page") as file:
             file.write(render_page(head, nonce=secrets.token_urlsafe(16)))
         _drop_others(own / ROWS, {Path(str(chunk["src"])).name for chunk in chunks})
@@ -69,7 +72,7 @@ def write_gallery(folder: Path, report: Report, *, go_on: Callable[[], bool] = l
 def enter(folder: Path) -> None:
     """Make `folder`, and refuse a link in its place: it would lead out of the output folder."""
     with suppress(FileExistsError):
-        folder.mkdir()
+        folder.mkdir(0o700)
     if folder.is_symlink() or not folder.is_dir():
         raise OutputError(f"{folder} is not a folder.", "Move it away, then: batcher report DIR.")
 
@@ -101,7 +104,7 @@ def _write_chunk(folder: Path, lines: list[str]) -> str:
     with suppress(OSError):
         if path.stat().st_size == len(data):
             return name
-    place(path, data, gallery=folder.parent, mode=0o600)  # prompts and ids stand in it
+    place(path, data, gallery=folder.parent)
     return name
 
 

@@ -9,7 +9,7 @@ import pytest
 from tests.support.chaos import Batch, Lab, open_lab, temporary_home
 from tests.support.evidence import read_ledger
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.fault("A12")]
+pytestmark = [pytest.mark.acceptance, pytest.mark.no_cover, pytest.mark.fault("A12")]
 
 BUG = "stopped by a fault of its own (CrashPointError: the crash point {})."
 LEDGER = "the ledger cannot be written: the crash point {}"

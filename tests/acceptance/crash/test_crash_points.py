@@ -12,7 +12,7 @@ from batcher.crashpoints import POINTS
 from tests.support.chaos import Batch, Lab, open_lab, temporary_home
 from tests.support.evidence import objections
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.fault("A1", "X1", "G8")]
+pytestmark = [pytest.mark.acceptance, pytest.mark.no_cover, pytest.mark.fault("A1", "X1", "G8")]
 
 RULES = (
     "submit:429:contains=throttled,first=1,per=request,retry_after=0",

@@ -11,7 +11,7 @@ from tests.support.crash_states import History
 from tests.support.preloaded import nursery
 from tests.support.system_calls import needs_strace
 
-pytestmark = [pytest.mark.acceptance, needs_strace, pytest.mark.fault("A3", "X3")]
+pytestmark = [pytest.mark.acceptance, pytest.mark.no_cover, needs_strace, pytest.mark.fault("A3", "X3")]
 
 ROWS = 6
 SEED = 1

@@ -14,7 +14,7 @@ from tests.support.system_calls import needs_strace
 
 EIO, ENOSPC, EDQUOT = "error=EIO", "error=ENOSPC", "error=EDQUOT"
 
-pytestmark = [pytest.mark.acceptance, needs_strace, pytest.mark.fault("X4")]
+pytestmark = [pytest.mark.acceptance, pytest.mark.no_cover, needs_strace, pytest.mark.fault("X4")]
 
 
 @pytest.fixture(scope="module")

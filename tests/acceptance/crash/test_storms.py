@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.chaos import TROUBLE, Lab, open_lab, storms, temporary_home
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.fault("A1", "A2", "X1", "X2", "G8")]
+pytestmark = [pytest.mark.acceptance, pytest.mark.no_cover, pytest.mark.fault("A1", "A2", "X1", "X2", "G8")]
 
 KILLS = 45
 """In each storm; three of them and the kills of the neighbouring modules are well over two hundred."""

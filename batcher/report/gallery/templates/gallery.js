@@ -2,7 +2,6 @@
 /* The page of a batch. Rows come through `batcher.receive`, from chunks beside the page or from whoever serves it, and are what results.jsonl holds.
    Everything that a manifest or a server wrote is text: elements are made by `h`, which knows no markup. */
 const batcher = (() => {
-  const PART_ROWS = 50000; // more rows than this a page shows in parts
   const CARD_PX = 248, GAP_PX = 16, WORDS_PX = 104, AHEAD_PX = 700;
   const WORDS = { done: "Done", failed: "Failed", in_doubt: "In doubt", cancelled: "Cancelled", open: "Open" };
   const MARKS = { accept: ["✓", "Accept", "accepted"], reject: ["✕", "Reject", "rejected"], redo: ["↻", "Redo", "to redo"] };
@@ -128,7 +127,7 @@ const batcher = (() => {
   const reviewOf = (row) => { const mark = Object.hasOwn(reviews, row.id) ? reviews[row.id] : null; return mark && mark.mark in MARKS && mark.sha256 === digestOf(row) ? mark : null; };
 
   function review(row, mark, note = "") {
-    if (mark) reviews[row.id] = { mark, note, sha256: digestOf(row), at: new Date().toISOString() };
+    if (mark) reviews[row.id] = { mark, note, sha256: digestOf(row), request_id: row.request_id, at: new Date().toISOString() };
     else delete reviews[row.id];
     try { localStorage.setItem(shelf, JSON.stringify(reviews)); } catch { notice("This browser keeps no marks: save the review before you leave the page."); }
     document.dispatchEvent(new CustomEvent("batcher:review", { detail: { id: row.id, ...(mark ? reviews[row.id] : { mark: null }) } }));
@@ -136,8 +135,17 @@ const batcher = (() => {
     paint();
     countReviews();
   }
+  /* The marks that count, in the order of the rows; those of a part that is not shown come last. */
+  function marked() {
+    const found = [];
+    for (const [id, mark] of Object.entries(reviews)) {
+      const row = rows[byId.get(id)];
+      if (row ? reviewOf(row) : parts.length > 1 && mark.mark in MARKS) found.push([row ? row.row : Infinity, id, mark]);
+    }
+    return found.sort((a, b) => (a[0] === b[0] ? 0 : a[0] - b[0]));
+  }
   function countReviews() {
-    const n = rows.filter(reviewOf).length;
+    const n = marked().length;
     $("save").disabled = !n;
     $("save").textContent = n ? `Save review (${number(n)})` : "Save review";
   }
@@ -145,7 +153,7 @@ const batcher = (() => {
   const csvCell = (text) => { const safe = String(text ?? "").replaceAll("\0", "").replace(FORMULA, "$1'"); return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe; };
   function reviewTable() {
     const lines = [["id", "mark", "note", "sha256", "request_id", "reviewed_at"]];
-    for (const row of rows) { const mark = reviewOf(row); if (mark) lines.push([row.id, mark.mark, mark.note, mark.sha256, row.request_id, mark.at]); }
+    for (const [, id, mark] of marked()) lines.push([id, mark.mark, mark.note, mark.sha256, mark.request_id, mark.at]);
     return "\ufeff" + lines.map((line) => line.map(csvCell).join(",") + "\r\n").join("");
   }
   function save() {
@@ -183,6 +191,7 @@ const batcher = (() => {
     return (wish.up ? by : -by) || a.row - b.row;
   }
   function refresh() {
+    if (!loading && surveyed !== rows.length) choices();
     const terms = wish.search.toLowerCase().split(/\s+/).filter(Boolean);
     shown = rows.filter((row) => matches(row, terms)).sort(compare);
     if (chosen) chosen = rows[byId.get(chosen.id)] || null;
@@ -220,8 +229,9 @@ const batcher = (() => {
     refresh();
     if (view === "cards" && $("bar").getBoundingClientRect().top <= 0) scrollTo({ top: Math.min(scrollY, $("main").offsetTop - $("bar").offsetHeight) });
   }
-  let offered = "";
+  let surveyed = 0, offered = "";
   function choices() {
+    surveyed = rows.length;
     const models = new Set(), fields = new Map();
     for (const row of rows) {
       models.add(row.model);
@@ -240,13 +250,13 @@ const batcher = (() => {
     for (const id of ["lines", "columns"]) $(id).replaceChildren(...keys.map(([key, text]) => option(key, text)));
     const axes = keys.map(([key]) => key).filter(isAxis).sort((a, b) => fields.get(b).size - fields.get(a).size);
     const hasPictures = rows.some(inputOf);
-    const stays = (key) => keys.some(([each]) => each === key) && sheetKeys.chosen;
-    if (!stays(sheetKeys.columns)) sheetKeys.columns = axes[0] || "model";
-    if (!stays(sheetKeys.lines)) sheetKeys.lines = hasPictures ? "picture" : axes[1] || "state";
+    const isKnown = (key) => keys.some(([each]) => each === key);
+    if (!isKnown(sheetKeys.columns)) sheetKeys.columns = axes[0] || "model";
+    if (!isKnown(sheetKeys.lines)) sheetKeys.lines = hasPictures ? "picture" : axes[1] || "state";
     $("lines").value = sheetKeys.lines; $("columns").value = sheetKeys.columns;
   }
   let known = new Map();
-  const sheetKeys = { lines: "picture", columns: "model", chosen: false };
+  const sheetKeys = { lines: "", columns: "" };
 
   // -- pieces that several views show
 
@@ -613,16 +623,14 @@ const batcher = (() => {
 
   const PAINTERS = { cards: paintCards, sheet: paintSheet, summary: paintSummary };
   function paint() {
-    if (view !== "summary" || !$("summary").firstChild || pendingSummary !== source.state()) { PAINTERS[view](); pendingSummary = source.state(); }
+    PAINTERS[view]();
     if (staged) paintStage();
   }
-  let pendingSummary = -1;
   function turn(to) {
     view = to;
     for (const button of document.querySelectorAll(".views button")) button.setAttribute("aria-pressed", String(button.dataset.view === to));
     for (const name of Object.keys(PAINTERS)) $(name).hidden = name !== to;
     $("bar").hidden = to === "summary"; $("sorted").hidden = $("order").hidden = to !== "cards"; $("lined").hidden = $("columned").hidden = to !== "sheet";
-    pendingSummary = -1;
     refresh();
   }
   async function follow() {
@@ -642,12 +650,12 @@ const batcher = (() => {
     if (keep) try { localStorage.setItem("batcher/theme", to); } catch { /* for this visit only, then */ }
   }
 
-  // -- where rows come from. A source has its rows in `parts`, and loads one of them: true where that was the whole of it.
+  // -- where rows come from. A source has its rows in `parts`, and loads one of them.
 
   /* Chunks: scripts beside the page, since a page on a disk may read nothing else. */
   const chunks = {
     patience_ms: 0,
-    parts: () => head.chunks.reduce((parts, chunk) => { if (!parts.length || parts.at(-1).rows + chunk.rows > PART_ROWS) parts.push({ chunks: [], rows: 0 }); parts.at(-1).chunks.push(chunk); parts.at(-1).rows += chunk.rows; return parts; }, []),
+    parts: () => head.chunks.reduce((parts, chunk) => { if (!parts.length || parts.at(-1).rows + chunk.rows > head.part_rows) parts.push({ chunks: [], rows: 0 }); parts.at(-1).chunks.push(chunk); parts.at(-1).rows += chunk.rows; return parts; }, []),
     async load(part) {
       const all = await Promise.all((part?.chunks || []).map((chunk) => new Promise((done) => document.head.append(h("script", { src: chunk.src, nonce, async: false, onload: () => done(true), onerror: () => done(false) })))));
       for (const each of document.head.querySelectorAll("script[src]")) each.remove();
@@ -658,20 +666,18 @@ const batcher = (() => {
     version: () => "", whose: () => "",
     when: (account) => moment(account.finished_at),
     account: () => report,
-    state: () => rows.length,
   };
-  const source = typeof live === "undefined" ? chunks : live({ head, h, $, receive, choices, again: () => load(part), notice, chart, text, number, plural, seconds, usd, shortModel, stateOf, endOf, serviceTimeOf, WORDS, PART_ROWS, rows: () => rows, report: () => report });
+  const source = typeof live === "undefined" ? chunks : live({ head, h, $, receive, choices, again: () => load(part), notice, chart, text, number, plural, seconds, usd, shortModel, stateOf, endOf, serviceTimeOf, WORDS, rows: () => rows, report: () => report });
   let loading = false, part = 0, parts = [];
   async function load(to) {
     parts = source.parts();
-    part = Math.min(to, Math.max(0, parts.length - 1)); rows = []; byId = new Map(); loading = true;
+    part = Math.min(to, Math.max(0, parts.length - 1)); rows = []; byId = new Map(); loading = true; surveyed = -1;
     let from = 1;
     $("parted").hidden = parts.length < 2;
     $("part").replaceChildren(...parts.map((each, n) => { const text = `${number(from)} – ${number(from + each.rows - 1)}`; from += each.rows; return h("option", { value: String(n), text }); }));
     $("part").value = String(part);
     await source.load(parts[part]);
     loading = false;
-    choices();
     refresh();
   }
   async function seek(id) {
@@ -683,7 +689,7 @@ const batcher = (() => {
 
   for (const name of ["model", "review", "field", "value", "search", "sort"]) onChange(name, name);
   $("field").addEventListener("change", () => { $("values").replaceChildren(...[...(known.get(wish.field) || [])].slice(0, 200).map((value) => h("option", { value }))); if (wish.field) $("value").focus(); });
-  for (const id of ["lines", "columns"]) $(id).addEventListener("change", () => { sheetKeys[id] = $(id).value; sheetKeys.chosen = true; paintSheet(); });
+  for (const id of ["lines", "columns"]) $(id).addEventListener("change", () => { sheetKeys[id] = $(id).value; paintSheet(); });
   $("order").addEventListener("click", () => set({ up: !wish.up }));
   $("clear").addEventListener("click", () => { set({ state: "", model: "", review: "", field: "", value: "", search: "" }); $("search").focus(); });
   $("save").addEventListener("click", save);

@@ -168,7 +168,7 @@ const live = (page) => {
   return {
     patience_ms: 1000,
     empty: "No rows yet. They appear here when the batch is run.",
-    parts() { const rows = page.report().rows, parts = []; for (let from = 0; from < rows; from += page.PART_ROWS) parts.push({ from, to: from + page.PART_ROWS < rows ? from + page.PART_ROWS : Infinity, rows: Math.min(page.PART_ROWS, rows - from) }); return parts; },
+    parts() { const rows = page.report().rows, parts = []; for (let from = 0; from < rows; from += page.head.part_rows) parts.push({ from, to: from + page.head.part_rows < rows ? from + page.head.part_rows : Infinity, rows: Math.min(page.head.part_rows, rows - from) }); return parts; },
     async load(wanted) {
       const mine = (asked += 1);
       hush();
@@ -193,6 +193,5 @@ const live = (page) => {
     whose: (file) => `?row=${encodeURIComponent(homes.get(file) ?? "")}`,
     when: () => (run.state === "running" ? "live" : run.ended_at ? new Date(run.ended_at * 1000).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" }) : "not run yet"),
     account,
-    state: () => JSON.stringify([page.rows().length, page.report().counts]),
   };
 };
