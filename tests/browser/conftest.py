@@ -94,10 +94,10 @@ Look = Callable[..., Awaitable[Visit]]
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def look(browser: Browser) -> AsyncIterator[Look]:
-    """Opens the gallery in a folder, as a person who was never there; checks at the end that nothing went wrong unseen."""
+    """Opens the gallery in a folder, or a page at an address, as a person who was never there; checks at the end that nothing went wrong unseen."""
     visits: list[Visit] = []
 
-    async def open_page(folder: Path, fragment: str = "", **options: Any) -> Visit:
+    async def open_page(where: Path | str, fragment: str = "", *, is_gallery: bool = True, **options: Any) -> Visit:
         context = await browser.new_context(**{"viewport": SIZE, "reduced_motion": "reduce", **options})
         page = await context.new_page()
         visit = Visit(page)
@@ -105,8 +105,9 @@ async def look(browser: Browser) -> AsyncIterator[Look]:
         page.on("request", lambda request: visit.requests.append(request.url))
         page.on("console", lambda message: visit.messages.append(message.text))
         page.on("pageerror", lambda error: visit.errors.append(str(error)))
-        await page.goto(f"{(folder / 'report.html').as_uri()}{fragment}")
-        await loaded(page)
+        await page.goto(f"{where if isinstance(where, str) else (where / 'report.html').as_uri()}{fragment}")
+        if is_gallery:
+            await loaded(page)
         return visit
 
     yield open_page
