@@ -253,9 +253,7 @@ def _show_gallery(out: Path, report: Report, view: View, stopper: Stopper) -> Pa
         gallery = write_gallery(out, report, go_on=lambda: stopper.steps == wanted, has_time=lambda: time.monotonic() < deadline)
     except Exception as error:  # a fault of ours too: the batch is accounted for, whatever becomes of its page
         why = error.message if isinstance(error, BatcherError) else f"{type(error).__name__}: {error}"
-        view.say(
-            f"{out / FILES['page']} could not be written: {why} The report is whole; batcher report {shlex.quote(str(out))} tries again."
-        )
+        view.say(f"{out / FILES['page']} could not be written: {why} The report is whole; batcher report {shlex.quote(str(out))} tries again.")
         return None
     if not gallery.is_whole or gallery.thumbnails_left:
         view.say(f"The gallery has not all of its small pictures yet: batcher report {shlex.quote(str(out))} makes them.")

@@ -118,10 +118,21 @@ const batcher = (() => {
   let reviews = Object.create(null);
   try { Object.assign(reviews, JSON.parse(localStorage.getItem(shelf) || "{}")); } catch { /* a browser that keeps nothing */ }
   const digestOf = (row) => (row.files.length ? row.files[0].sha256 : "");
-  const reviewOf = (row) => { const mark = Object.hasOwn(reviews, row.id) ? reviews[row.id] : null; return mark && mark.mark in MARKS && mark.sha256 === digestOf(row) ? mark : null; };
+  const VERDICTS = { accepted: "accept", rejected: "reject", redo: "redo" };
+  function ownReview(row) {
+    const mark = Object.hasOwn(reviews, row.id) ? reviews[row.id] : null;
+    return mark && mark.sha256 === digestOf(row) && !(row.review && row.review.at > mark.at) ? mark : null;
+  }
+  /* The newer of the mark that this browser has and the one that the ledger had when the page was written. */
+  function reviewOf(row) {
+    const kept = row.review && { mark: VERDICTS[row.review.verdict], note: row.review.note, sha256: digestOf(row), at: row.review.at };
+    const mark = ownReview(row) || kept;
+    return mark && mark.mark in MARKS ? mark : null;
+  }
 
   function review(row, mark, note = "") {
     if (mark) reviews[row.id] = { mark, note, sha256: digestOf(row), at: new Date().toISOString() };
+    else if (row.review) reviews[row.id] = { mark: "none", note: "", sha256: digestOf(row), at: new Date().toISOString() };
     else delete reviews[row.id];
     try { localStorage.setItem(shelf, JSON.stringify(reviews)); } catch { notice("This browser keeps no marks: save the review before you leave the page."); }
     document.dispatchEvent(new CustomEvent("batcher:review", { detail: { id: row.id, ...(mark ? reviews[row.id] : { mark: null }) } }));
@@ -131,14 +142,14 @@ const batcher = (() => {
   }
   function countReviews() {
     const n = rows.filter(reviewOf).length;
-    $("save").disabled = !n;
+    $("save").disabled = !n && !rows.some(ownReview);
     $("save").textContent = n ? `Save review (${number(n)})` : "Save review";
   }
   const FORMULA = /(^|[;\t\r\n])(?=[\s"']*[=+\-@\uff1d\uff0b\uff0d\uff20\t\r\n])/g;
   const csvCell = (text) => { const safe = String(text ?? "").replaceAll("\0", "").replace(FORMULA, "$1'"); return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe; };
   function reviewTable() {
     const lines = [["id", "mark", "note", "sha256", "request_id", "reviewed_at"]];
-    for (const row of rows) { const mark = reviewOf(row); if (mark) lines.push([row.id, mark.mark, mark.note, mark.sha256, row.request_id, mark.at]); }
+    for (const row of rows) { const mark = ownReview(row) || reviewOf(row); if (mark) lines.push([row.id, mark.mark, mark.note, mark.sha256, row.request_id, mark.at]); }
     return "\ufeff" + lines.map((line) => line.map(csvCell).join(",") + "\r\n").join("");
   }
   function save() {
@@ -410,7 +421,7 @@ const batcher = (() => {
     const state = stateOf(row), mark = Object.hasOwn(reviews, row.id) ? reviews[row.id] : null, parts = [];
     const block = (title, ...inner) => h("div", {}, h("h3", { text: title }), ...inner);
     parts.push(h("div", {}, h("span", { className: `badge ${state}`, text: row.state === state ? WORDS[state] : OPEN[row.state] || spoken(row.state) })));
-    if (mark && !reviewOf(row)) parts.push(h("p", { className: "note", text: `An earlier result of this row was ${MARKS[mark.mark]?.[2] || "marked"}.` }));
+    if (mark && mark.mark in MARKS && mark.sha256 !== digestOf(row)) parts.push(h("p", { className: "note", text: `An earlier result of this row was ${MARKS[mark.mark]?.[2] || "marked"}.` }));
     if (reviewOf(row)?.note) parts.push(h("p", { className: "note", text: reviewOf(row).note }));
     if (row.failure && row.files.length) parts.push(h("div", { className: `failure ${state}` }, h("b", { text: KINDS[row.failure.kind] || spoken(row.failure.kind) }), h("p", { text: row.failure.message }), row.failure.remedy && h("p", {}, ...prose(row.failure.remedy))));
     if (promptOf(row)) parts.push(block("Prompt", h("p", { className: "said", text: promptOf(row) })));
@@ -457,7 +468,7 @@ const batcher = (() => {
     $("previous").disabled = at <= 0; $("next").disabled = at < 0 || at === shown.length - 1;
     const mark = reviewOf(row)?.mark;
     for (const button of document.querySelectorAll(".verdict button")) button.setAttribute("aria-pressed", String(button.dataset.mark === mark));
-    const now = JSON.stringify([row, mark, reviews[row.id]?.note]);
+    const now = JSON.stringify([row, mark, reviewOf(row)?.note]);
     if ($("facts").dataset.now !== now) { $("facts").dataset.now = now; $("facts").replaceChildren(...facts(row)); }
   }
   let pushed = false;
