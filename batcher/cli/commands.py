@@ -11,10 +11,12 @@ from typing import Annotated
 
 import typer
 
+from batcher.cli.looking import diff, export, report, review
 from batcher.cli.options import (
     AllowHostOption,
     ArtOption,
     CapacityOption,
+    ChangeOption,
     ConcurrencyOption,
     Doubt,
     DownloadsOption,
@@ -35,6 +37,9 @@ from batcher.cli.options import (
     PostsOption,
     QuietOption,
     RateOption,
+    RedoOption,
+    RejectedOption,
+    ReseedOption,
     SeedOption,
     ServeOption,
     SetOption,
@@ -54,7 +59,7 @@ from batcher.cli.speaking import complain, confess, console_for, count_rows, pla
 from batcher.cli.streams import make_streams_patient
 from batcher.crashpoints import VARIABLE, arm
 from batcher.errors import BatcherError, ManifestError, UsageError
-from batcher.model import Mode, State
+from batcher.model import Mode, State, Verdict
 from batcher.version import VERSION
 
 USAGE_CODE = 64
@@ -180,31 +185,40 @@ def retry(
     adopt: Annotated[
         list[str] | None, typer.Option("--adopt", metavar="ROW=REQUEST_ID", help="A row in doubt, and the request that it made.")
     ] = None,
+    rejected: RejectedOption = False,
+    redo: RedoOption = False,
+    reseed: ReseedOption = False,
+    settings: ChangeOption = None,
     row: Annotated[list[str] | None, typer.Option("--row", help="Only this row; may be given several times.")] = None,
     take_over: TakeOverOption = False,
     gallery: GalleryOption = True,
     quiet: QuietOption = False,
     log_json: LogJsonOption = False,
 ) -> None:
-    """Decide about rows of DIR that ended badly, then go on with the batch.
+    """Decide about rows of DIR that ended, badly or not as one likes them, then go on with the batch.
 
     `batcher retry out --failed`
+
+    `batcher retry out --redo --reseed --set "prompt={prompt}, {note}"`
 
     `batcher retry out --adopt mug-beach=7f0c… --in-doubt abandon`
     """
     from batcher.app import RunOptions
     from batcher.decisions import adopt_requests, all_of, resolve_doubt, retry_ended
 
-    decisions = []
-    if adopt:
-        decisions.append(adopt_requests(pairs(adopt, "ROW=REQUEST_ID")))
+    decisions = [adopt_requests(pairs(adopt, "ROW=REQUEST_ID"))] if adopt else []
     if in_doubt is not None:
         decisions.append(resolve_doubt(resubmit=in_doubt is Doubt.RESUBMIT, row_ids=row))
     states = [state for state, wanted in ((State.FAILED, failed), (State.CANCELLED, cancelled)) if wanted]
     if states:
         decisions.append(retry_ended(states, row_ids=row, regenerate=regenerate))
+    if rejected or redo or reseed or settings:
+        from batcher.cli.reviewing import decide_redo
+
+        verdicts = [*[Verdict.REJECTED] * rejected, *[Verdict.REDO] * redo]
+        decisions.append(decide_redo(folder, verdicts, row, settings or [], reseed=reseed, is_silent=quiet or log_json))
     if not decisions:
-        raise UsageError("nothing to retry was named", "Say --failed, --cancelled, --in-doubt or --adopt.")
+        raise UsageError("nothing to retry was named", "Say --failed, --cancelled, --rejected, --redo, --in-doubt or --adopt.")
     run_and_report(RunOptions(out=folder, decide=all_of(decisions), take_over=take_over, gallery=gallery), quiet=quiet, log_json=log_json)
 
 
@@ -297,23 +311,8 @@ def verify(
         verify_and_report(folder, offline=offline, as_json=json_, allow_hosts=hosts, take_over=take_over, quiet=quiet)
 
 
-@app.command(rich_help_panel=LOOKING)
-def report(
-    folder: Folder,
-    csv: Annotated[
-        str | None, typer.Option("--csv", metavar="FILE", help="Write the rows as a table for spreadsheets too; - for standard output.")
-    ] = None,
-    open_: Annotated[bool, typer.Option("--open", help="Show the gallery in a browser.")] = False,
-) -> None:
-    """Write report.json, results.jsonl and the gallery of DIR again, from its ledger; also while it runs.
-
-    `batcher report out --open`
-
-    `batcher report out --csv rows.csv`
-    """
-    from batcher.cli.reporting import report_again
-
-    report_again(folder, csv, is_shown=open_)
+for _command in (report, review, export, diff):
+    app.command(rich_help_panel=LOOKING)(_command)
 
 
 @app.command("serve", rich_help_panel=LOOKING)

@@ -32,6 +32,13 @@ OutsideOption = Annotated[
     typer.Option("--allow-outside-inputs", help="Let the manifest name files outside of its folder, and so send them.", rich_help_panel="Manifest"),
 ]
 FormatOption = Annotated[str | None, typer.Option("--format", help="yaml, csv or jsonl, where the name does not tell.", rich_help_panel="Manifest")]
+RejectedOption = Annotated[bool, typer.Option("--rejected", help="Make rows again whose results were rejected: each is paid for again.")]
+RedoOption = Annotated[bool, typer.Option("--redo", help="Make rows again that are marked so.")]
+ReseedOption = Annotated[bool, typer.Option("--reseed", help="With --rejected or --redo: draw new seeds.")]
+ChangeOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="With --rejected or --redo: change a field of these rows; {prompt}, {note} stand for theirs."),
+]
 ConcurrencyOption = Annotated[int | None, typer.Option(help="The most requests in flight at the service.", rich_help_panel="Pace")]
 PostsOption = Annotated[
     int | None, typer.Option(help="Submits under way at once: the most rows that a crash can leave in doubt.", rich_help_panel="Pace")

@@ -133,6 +133,14 @@ class LedgerReader:
         rows = self._execute(f"{self._sql['select_jobs']} {self._sql['where_among']}", {"seqs": seqs}) if found else []
         return (found[-1][0] if found else event), [job_from(row) for row in rows]
 
+    def jobs_by_key(self) -> Iterator[Job]:
+        """The rows of the batch in the order of their keys, a page at a time."""
+        sql = f"{self._sql['select_jobs']} {self._sql['where_page_of_key']}"
+        after = ""
+        while page := self._execute(sql, {"after": after, "limit": PAGE}):
+            after = page[-1]["key"]
+            yield from map(job_from, page)
+
     def row(self, row_id: str) -> Job | None:
         """The row of that name, if the batch has one."""
         found = self._execute(f"{self._sql['select_jobs']} {self._sql['where_row']}", {"row_id": row_id})

@@ -124,10 +124,21 @@ const batcher = (() => {
   let reviews = Object.create(null);
   try { Object.assign(reviews, JSON.parse(localStorage.getItem(shelf) || "{}")); } catch { /* a browser that keeps nothing */ }
   const digestOf = (row) => (row.files.length ? row.files[0].sha256 : "");
-  const reviewOf = (row) => { const mark = Object.hasOwn(reviews, row.id) ? reviews[row.id] : null; return mark && mark.mark in MARKS && mark.sha256 === digestOf(row) ? mark : null; };
+  const VERDICTS = { accepted: "accept", rejected: "reject", redo: "redo" };
+  function ownReview(row) {
+    const mark = Object.hasOwn(reviews, row.id) ? reviews[row.id] : null;
+    return mark && mark.sha256 === digestOf(row) && !(row.review && row.review.at > mark.at) ? mark : null;
+  }
+  /* The newer of the mark that this browser has and the one that the ledger had when the page was written. */
+  function reviewOf(row) {
+    const kept = row.review && { mark: VERDICTS[row.review.verdict], note: row.review.note, sha256: digestOf(row), at: row.review.at };
+    const mark = ownReview(row) || kept;
+    return mark && mark.mark in MARKS ? mark : null;
+  }
 
   function review(row, mark, note = "") {
     if (mark) reviews[row.id] = { mark, note, sha256: digestOf(row), request_id: row.request_id, at: new Date().toISOString() };
+    else if (row.review) reviews[row.id] = { mark: "none", note: "", sha256: digestOf(row), request_id: row.request_id, at: new Date().toISOString() };
     else delete reviews[row.id];
     try { localStorage.setItem(shelf, JSON.stringify(reviews)); } catch { notice("This browser keeps no marks: save the review before you leave the page."); }
     document.dispatchEvent(new CustomEvent("batcher:review", { detail: { id: row.id, ...(mark ? reviews[row.id] : { mark: null }) } }));
@@ -135,18 +146,16 @@ const batcher = (() => {
     paint();
     countReviews();
   }
-  /* The marks that count, in the order of the rows; those of a part that is not shown come last. */
+  /* The marks that count, and those that were taken away here, in the order of the rows; those of a part that is not shown come last. */
   function marked() {
     const found = [];
-    for (const [id, mark] of Object.entries(reviews)) {
-      const row = rows[byId.get(id)];
-      if (row ? reviewOf(row) : parts.length > 1 && mark.mark in MARKS) found.push([row ? row.row : Infinity, id, mark]);
-    }
+    for (const row of rows) { const mark = ownReview(row) || reviewOf(row); if (mark) found.push([row.row, row.id, { request_id: row.request_id, ...mark }]); }
+    if (parts.length > 1) for (const [id, mark] of Object.entries(reviews)) if (!byId.has(id)) found.push([Infinity, id, mark]);
     return found.sort((a, b) => (a[0] === b[0] ? 0 : a[0] - b[0]));
   }
   function countReviews() {
-    const n = marked().length;
-    $("save").disabled = !n;
+    const all = marked(), n = all.filter(([, , mark]) => mark.mark in MARKS).length;
+    $("save").disabled = !all.length;
     $("save").textContent = n ? `Save review (${number(n)})` : "Save review";
   }
   const FORMULA = /(^|[;\t\r\n])(?=[\s"']*[=+\-@\uff1d\uff0b\uff0d\uff20\t\r\n])/g;
@@ -437,7 +446,7 @@ const batcher = (() => {
     const state = stateOf(row), mark = Object.hasOwn(reviews, row.id) ? reviews[row.id] : null, parts = [];
     const block = (title, ...inner) => h("div", {}, h("h3", { text: title }), ...inner);
     parts.push(h("div", {}, h("span", { className: `badge ${state}`, text: row.state === state ? WORDS[state] : OPEN[row.state] || spoken(row.state) })));
-    if (mark && !reviewOf(row)) parts.push(h("p", { className: "note", text: `An earlier result of this row was ${MARKS[mark.mark]?.[2] || "marked"}.` }));
+    if (mark && mark.mark in MARKS && mark.sha256 !== digestOf(row)) parts.push(h("p", { className: "note", text: `An earlier result of this row was ${MARKS[mark.mark]?.[2] || "marked"}.` }));
     if (reviewOf(row)?.note) parts.push(h("p", { className: "note", text: reviewOf(row).note }));
     if (row.failure && row.files.length) parts.push(h("div", { className: `failure ${state}` }, h("b", { text: KINDS[row.failure.kind] || spoken(row.failure.kind) }), h("p", { text: row.failure.message }), row.failure.remedy && h("p", {}, ...prose(row.failure.remedy))));
     if (promptOf(row)) parts.push(block("Prompt", h("p", { className: "said", text: promptOf(row) })));
@@ -484,7 +493,7 @@ const batcher = (() => {
     $("previous").disabled = at <= 0; $("next").disabled = at < 0 || at === shown.length - 1;
     const mark = reviewOf(row)?.mark;
     for (const button of document.querySelectorAll(".verdict button")) button.setAttribute("aria-pressed", String(button.dataset.mark === mark));
-    const now = JSON.stringify([row, mark, reviews[row.id]?.note]);
+    const now = JSON.stringify([row, mark, reviewOf(row)?.note]);
     if ($("facts").dataset.now !== now) { $("facts").dataset.now = now; $("facts").replaceChildren(...facts(row)); }
   }
   let pushed = false;
