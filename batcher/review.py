@@ -14,7 +14,7 @@ from typing import IO, Final
 
 from batcher.errors import InputError, Problem, ReviewError, UsageError
 from batcher.folder import open_folder
-from batcher.ledger import LEDGER, LedgerReader
+from batcher.ledger import LEDGER, LedgerReader, SqliteLedger
 from batcher.manifest import did_you_mean
 from batcher.model import Job, Review, State, Verdict, Where
 from batcher.report.table import undefused
@@ -77,9 +77,14 @@ async def review(folder: Path, marks: Sequence[Mark]) -> Reviewed:
     """
     async with open_folder(folder, create=False) as ledger:
         with LedgerReader(folder / LEDGER) as reader:
-            reviews, reviewed = _judge(reader, marks, time.time())
-        if reviews:
-            await ledger.review(reviews)
+            return await review_beside(ledger, reader, marks)
+
+
+async def review_beside(ledger: SqliteLedger, reader: LedgerReader, marks: Sequence[Mark]) -> Reviewed:
+    """As `review`, where the ledger is open already: a batch may be running."""
+    reviews, reviewed = _judge(reader, marks, time.time())
+    if reviews:
+        await ledger.review(reviews)
     return reviewed
 
 

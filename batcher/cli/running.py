@@ -59,13 +59,18 @@ def carry_out(options: RunOptions, *, quiet: bool, log_json: bool = False, port:
 
     async def main() -> Outcome:
         observers = [EventLog(sys.stderr)] if log_json else []
+        more: dict[str, Any] = {}
         async with AsyncExitStack() as stack:
             if port is not None:  # before anything is spent: it may be in use
+                from batcher.cli.serving import ReviewBesideRun
                 from batcher.live import LivePage
 
-                page = await stack.enter_async_context(LivePage(options.out, port=None if port == ANY_PORT else port, is_beside_run=True))
+                reviewing = ReviewBesideRun()
+                page = LivePage(options.out, keep=reviewing.keep, port=None if port == ANY_PORT else port, is_beside_run=True)
+                await stack.enter_async_context(page)
                 view.say(f"Live page: {page.url}")
-            return await run_batch(options, environment(), view=view, observers=observers, stopper=stopper, on_plan=announce)
+                more["on_ledger"] = reviewing.begin
+            return await run_batch(options, environment(), view=view, observers=observers, stopper=stopper, on_plan=announce, **more)
 
     hurry_streams()
     gc.freeze()  # what was imported stays: looking through it for garbage again and again is a thirtieth of the time

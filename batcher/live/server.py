@@ -7,16 +7,17 @@ import errno
 import os
 import secrets
 import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Literal, Self
 
 from aiohttp import web
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from pydantic import AwareDatetime, BaseModel, Field, ValidationError
 
-from batcher.errors import UsageError
+from batcher.errors import BatcherError, ManifestError, UsageError
 from batcher.live.feed import Change, Feed, Place
 from batcher.live.files import Files
 from batcher.live.guard import SAFETY, Guard, Handler, is_loopback
@@ -44,15 +45,37 @@ _POLICY: Final = {**POLICY, "connect-src": "'self'", "frame-ancestors": "'none'"
 _HEAD_POLICY: Final = {name: sources for name, sources in _POLICY.items() if name != "frame-ancestors"}  # it means nothing within a page
 
 
+class Mark(BaseModel, extra="forbid"):
+    """What somebody said of a row on the page, and of which result; `none` takes a mark away."""
+
+    id: str = Field(max_length=2000)
+    mark: Literal["accept", "reject", "redo", "none"]
+    note: str = Field(default="", max_length=2000)
+    sha256: str = Field(max_length=64)
+    request_id: str | None = Field(default=None, max_length=500)
+    at: AwareDatetime
+
+
+class Marks(BaseModel, extra="forbid"):
+    """What a page sends: marks of several rows."""
+
+    marks: list[Mark] = Field(max_length=100)
+
+
+Keep = Callable[[Sequence[Mark]], Awaitable[None]]
+"""Keeps marks for good, or raises `BatcherError`."""
+
+
 class LivePage:
     """The page of the batch in `folder`, on the network as long as the context lasts; there need be no batch yet.
 
-    `port` 0 takes a free one, None the usual one or else a free one. On any address but loopback it asks for a token, which `url` holds. With
-    `is_beside_run` it leaves the run in the same process as much of the machine as it can. Raises `UsageError` on entry where it cannot listen.
+    `keep` keeps the marks of a review. `port` 0 takes a free one, None the usual one or else a free one. On any address but loopback it asks for a
+    token, which `url` holds. With `is_beside_run` it leaves the run in the same process as much of the machine as it can. Raises `UsageError` on
+    entry where it cannot listen.
     """
 
-    def __init__(self, folder: Path, *, host: str = LOOPBACK, port: int | None = None, is_beside_run: bool = False) -> None:
-        self._host, self._port = host, port
+    def __init__(self, folder: Path, *, keep: Keep, host: str = LOOPBACK, port: int | None = None, is_beside_run: bool = False) -> None:
+        self._host, self._port, self._keep = host, port, keep
         self._token = None if is_loopback(host) else secrets.token_urlsafe(24)
         self._guard = Guard(host, self._token)
         self._feed = Feed(folder)
@@ -78,6 +101,7 @@ class LivePage:
                 web.get("/", self._page),
                 web.post("/session", self._guard.admit),
                 web.get("/rows", self._rows),
+                web.post("/review", self._review),
                 web.get("/changes", self._follow, allow_head=False),
                 web.get("/results/{path:.+}", self._files.result),
                 web.get(f"/{GALLERY}/{THUMBNAILS}/{{folder}}/{{name}}", self._files.thumbnail),
@@ -147,6 +171,19 @@ class LivePage:
         text = await self._feed.rows(after, limit)
         return web.Response(text=text, content_type="application/json", headers={"Cache-Control": "no-store"})
 
+    async def _review(self, request: web.Request) -> web.Response:
+        try:
+            marks = Marks.model_validate_json(await request.read()).marks
+        except ValidationError as error:
+            return web.Response(status=422, text=f"{error.errors()[0]['msg']}\n")
+        try:
+            await self._keep(marks)
+        except (ManifestError, UsageError) as error:  # of rows that the batch does not have any more
+            return web.Response(status=422, text=f"{error.message}\n")
+        except BatcherError as error:  # a run in another process has the folder: the page keeps its marks
+            return web.Response(status=409, text=f"{error.message}\n")
+        return web.Response(status=204)
+
     async def _follow(self, request: web.Request) -> web.StreamResponse:
         """What changes from now on, or since the place that whoever comes back was at. Nothing waits here but what the network has not taken yet."""
         if self._feed.followers >= MOST_FOLLOWERS:
@@ -202,8 +239,8 @@ def _kept(refusal: web.HTTPException) -> dict[str, str]:
     return {name: value for name, value in refusal.headers.items() if name in ("Allow", "Content-Range")}
 
 
-async def serve(folder: Path, *, host: str, port: int | None, announce: Callable[[str], None]) -> None:
+async def serve(folder: Path, *, keep: Keep, host: str, port: int | None, announce: Callable[[str], None]) -> None:
     """Show the page of the batch in `folder` until cancelled; `announce` is told its address. Raises `UsageError` where it cannot listen."""
-    async with LivePage(folder, host=host, port=port) as page:
+    async with LivePage(folder, keep=keep, host=host, port=port) as page:
         announce(page.url)
         await asyncio.Event().wait()

@@ -20,6 +20,8 @@ import pytest
 from PIL import Image
 from yarl import URL
 
+from batcher.cli.serving import ReviewAlone
+from batcher.ledger import LedgerReader
 from batcher.live import LivePage
 from tests.support.command import batcher, report, results, start, status, steady_port, wait_until, write_rows
 
@@ -39,7 +41,10 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @asynccontextmanager
 async def served(folder: Path, **options: Any) -> AsyncIterator[tuple[LivePage, aiohttp.ClientSession]]:
-    async with LivePage(folder, port=0, **options) as page, aiohttp.ClientSession(URL(page.url).with_fragment(None)) as session:
+    async with (
+        LivePage(folder, keep=ReviewAlone(folder).keep, port=0, **options) as page,
+        aiohttp.ClientSession(URL(page.url).with_fragment(None)) as session,
+    ):
         yield page, session
 
 
@@ -190,7 +195,7 @@ def test_a_port_that_is_taken_is_told_before_anything_is_spent(tmp_path: Path) -
 
 
 async def test_without_a_port_a_free_one_is_found(ran: Path) -> None:
-    async with LivePage(ran) as one, LivePage(ran) as two:
+    async with LivePage(ran, keep=ReviewAlone(ran).keep) as one, LivePage(ran, keep=ReviewAlone(ran).keep) as two:
         assert URL(one.url).port != URL(two.url).port
 
 
@@ -262,7 +267,7 @@ async def test_pages_of_other_origins_get_nothing(ran: Path) -> None:
 
 
 async def test_any_other_address_asks_for_a_token(ran: Path) -> None:
-    async with LivePage(ran, host="0.0.0.0", port=0) as page:
+    async with LivePage(ran, keep=ReviewAlone(ran).keep, host="0.0.0.0", port=0) as page:
         token = URL(page.url).fragment.removeprefix("token=")
         assert len(token) >= 32
         base = f"http://127.0.0.1:{URL(page.url).port}"
@@ -460,3 +465,60 @@ async def test_a_fault_of_the_page_is_an_answer_and_no_lines_across_the_terminal
         monkeypatch.setattr(page._feed, "rows", lambda *given: 1 / 0)
         assert await status_of(session, "/rows") == 500
     assert capfd.readouterr() == ("", "")
+
+
+# -- marks
+
+
+async def send_marks(session: aiohttp.ClientSession, *marks: dict[str, Any]) -> int:
+    url = session._base_url
+    assert url is not None
+    async with session.post("/review", json={"marks": list(marks)}, headers={"Origin": str(url.origin())}) as answer:
+        return answer.status
+
+
+def mark_of(row: dict[str, Any], mark: str, note: str = "") -> dict[str, Any]:
+    sha256 = row["files"][0]["sha256"]
+    return {"id": row["id"], "mark": mark, "note": note, "sha256": sha256, "request_id": row["request_id"], "at": "2027-01-15T08:00:00.000Z"}
+
+
+def verdicts(out: Path) -> dict[str, tuple[str, str]]:
+    with LedgerReader(out / "ledger.db") as reader:
+        return {job.row_id: (job.mark.verdict.value, job.mark.note) for job in reader.jobs() if job.mark is not None}
+
+
+async def test_marks_are_kept_in_the_ledger(ran: Path) -> None:
+    one, two, *_ = results(ran)
+    async with served(ran) as (_, session):
+        assert await send_marks(session, mark_of(one, "accept"), mark_of(two, "redo", "=cmd|' /C calc'!A0")) == 204
+        assert verdicts(ran) == {one["id"]: ("accepted", ""), two["id"]: ("redo", "=cmd|' /C calc'!A0")}
+        async with session.get("/rows?limit=1") as answer:
+            assert (await answer.json())["rows"][0]["review"]["verdict"] == "accepted"
+        assert await send_marks(session, {**mark_of(one, "none"), "at": "2027-01-15T09:00:00Z"}) == 204
+        assert list(verdicts(ran)) == [two["id"]]
+        for bad in (
+            {**mark_of(one, "accept"), "mark": "perfect"}, {**mark_of(one, "accept"), "at": "yesterday"}, {**mark_of(one, "accept"), "more": 1},
+            {**mark_of(one, "accept"), "note": "x" * 2001}, {"id": "x"}, {**mark_of(one, "accept"), "id": "no such row"},
+        ):  # fmt: skip
+            assert await send_marks(session, bad) == 422
+        async with session.post("/review", json={"marks": []}, headers={"Origin": "http://evil.example"}) as answer:
+            assert answer.status == 403
+    assert list(verdicts(ran)) == [two["id"]]
+
+
+async def test_marks_of_a_run_in_another_process_wait_and_those_of_this_one_do_not(tmp_path: Path) -> None:
+    out, port = tmp_path / "out", steady_port()
+    manifest = write_rows(tmp_path / "rows.csv", 12)
+    with start("run", manifest, "--out", out, f"--serve={port}", "--latency-s", 0.5, "--concurrency", 2, *QUICK, home=tmp_path) as run:
+        wait_until(lambda: status(out).get("done", 0) >= 1, "a row")
+        async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as beside, served(out) as (_, alone):
+            async with beside.get("/rows") as answer:
+                row = next(row for row in (await answer.json())["rows"] if row["files"])
+            assert await send_marks(alone, mark_of(row, "reject")) == 409
+            assert verdicts(out) == {}
+            assert await send_marks(beside, mark_of(row, "accept")) == 204
+            assert verdicts(out) == {row["id"]: ("accepted", "")}
+            run.communicate(timeout=30)
+            assert await send_marks(alone, {**mark_of(row, "reject"), "at": "2027-01-15T09:00:00Z"}) == 204
+    assert run.returncode == 0
+    assert verdicts(out) == {row["id"]: ("rejected", "")}

@@ -13,7 +13,8 @@ from playwright.async_api import Page
 from yarl import URL
 
 from batcher import Batch
-from batcher.ledger import LEDGER
+from batcher.cli.serving import ReviewAlone
+from batcher.ledger import LEDGER, LedgerReader
 from batcher.live import LivePage
 from batcher.simulator import SimulatorSettings
 from tests.browser.conftest import Look, make
@@ -57,7 +58,7 @@ HOW = "words => document.getElementById('how').textContent === words"
 
 async def test_it_fills_while_the_batch_runs_and_says_when_that_ends(look: Look, tmp_path: Path) -> None:
     out = tmp_path / "autumn"
-    async with LivePage(out, port=0) as served:
+    async with LivePage(out, keep=ReviewAlone(out).keep, port=0) as served:
         visit = await look(served.url)
         assert (await visit.page.inner_text("#how"), await visit.page.inner_text("#empty")) == (
             "Waiting for the run",
@@ -88,14 +89,14 @@ async def test_it_fills_while_the_batch_runs_and_says_when_that_ends(look: Look,
 async def test_a_page_whose_server_is_gone_finds_it_again_and_misses_nothing(look: Look, tmp_path: Path) -> None:
     out, port = tmp_path / "out", steady_port()
     async with running(out, 20, latency_s=0.3) as run:
-        async with LivePage(out, port=port) as served:
+        async with LivePage(out, keep=ReviewAlone(out).keep, port=port) as served:
             visit = await look(served.url)
             await until(visit.page, DONE, 1)
         await until(visit.page, "() => document.getElementById('live').dataset.state === 'lost'")
         assert "Trying again" in await visit.page.inner_text("#how")
         await run
     assert await visit.page.locator("#grid .dot.done").count() < 20
-    async with LivePage(out, port=port):
+    async with LivePage(out, keep=ReviewAlone(out).keep, port=port):
         await until(visit.page, HOW, "The run has ended")
         await until(visit.page, DONE, 20)
     loads = [url for url in visit.requests if "/rows?after=0" in url]
@@ -104,7 +105,7 @@ async def test_a_page_whose_server_is_gone_finds_it_again_and_misses_nothing(loo
 
 async def test_a_page_that_nobody_sees_lets_go_and_comes_back(look: Look, tmp_path: Path) -> None:
     out = await make(tmp_path / "out", rows=[{"id": "a", "prompt": "a thing"}], job="text_to_image")
-    async with LivePage(out, port=0) as served:
+    async with LivePage(out, keep=ReviewAlone(out).keep, port=0) as served:
         visit = await look(served.url)
         while not served._feed.followers:
             await asyncio.sleep(0.02)
@@ -117,6 +118,20 @@ async def test_a_page_that_nobody_sees_lets_go_and_comes_back(look: Look, tmp_pa
             await asyncio.sleep(0.02)
 
 
+async def test_marks_go_into_the_ledger(look: Look, tmp_path: Path) -> None:
+    out = await make(tmp_path / "out", rows=[{"id": name, "prompt": "a thing"} for name in "ab"], job="text_to_image")
+    async with LivePage(out, keep=ReviewAlone(out).keep, port=0) as served:
+        visit = await look(served.url)
+        await visit.press("ArrowRight", "1", "2")
+        async with visit.page.expect_response(lambda answer: answer.url.endswith("/review")) as sent:
+            pass
+        assert (await sent.value).status == 204
+        with LedgerReader(out / LEDGER) as reader:
+            assert [job.mark.verdict for job in reader.jobs() if job.mark] == ["accepted", "rejected"]
+        again = await look(served.url)
+        assert await again.page.locator("#grid .card.marked").count() == 2
+
+
 @pytest.mark.fault("G2")
 async def test_words_of_strangers_are_text_and_nothing_leaves(look: Look, tmp_path: Path) -> None:
     attacks = ["<img src=x onerror=window.hacked=1>", "</script><script>window.hacked=2</script>", '<img src="http://198.51.100.7/leak.png">']
@@ -127,7 +142,7 @@ async def test_words_of_strangers_are_text_and_nothing_leaves(look: Look, tmp_pa
         faults=("generation:fail:nth=2,error=<script>window.hacked=4</script>",),
         concurrency=1,
     )
-    async with LivePage(out, port=0) as served:
+    async with LivePage(out, keep=ReviewAlone(out).keep, port=0) as served:
         visit = await look(served.url, "#row=%3Ci%3E0%3C%2Fi%3E")
         assert attacks[0] in (await visit.page.text_content("#facts") or "")
         await visit.page.keyboard.press("Escape")
@@ -144,7 +159,7 @@ async def test_words_of_strangers_are_text_and_nothing_leaves(look: Look, tmp_pa
 
 async def test_with_a_token_the_page_opens_by_its_address_alone(look: Look, tmp_path: Path) -> None:
     out = await make(tmp_path / "out", rows=[{"id": "a", "prompt": "a thing"}], job="text_to_image")
-    async with LivePage(out, host="0.0.0.0", port=0) as served:
+    async with LivePage(out, keep=ReviewAlone(out).keep, host="0.0.0.0", port=0) as served:
         address = URL(served.url).with_host("127.0.0.1")
         stranger = await look(str(address.with_fragment(None)), is_gallery=False)
         await stranger.page.fill("#token", "wrong")
@@ -164,7 +179,7 @@ async def test_ten_thousand_rows(look: Look, tmp_path: Path) -> None:
     book = Book(tmp_path / LEDGER)
     await book.plan(*(make_spec(f"row{n:05}") for n in range(10_000)))
     await book.ledger.aclose()
-    async with LivePage(tmp_path, port=0) as served:
+    async with LivePage(tmp_path, keep=ReviewAlone(tmp_path).keep, port=0) as served:
         visit = await look(served.url)
         await until(visit.page, "() => document.getElementById('found').textContent === '10,000 rows'")
         assert 0 < await visit.cards() < 80

@@ -676,7 +676,7 @@ const batcher = (() => {
     when: (account) => moment(account.finished_at),
     account: () => report,
   };
-  const source = typeof live === "undefined" ? chunks : live({ head, h, $, receive, choices, again: () => load(part), notice, chart, text, number, plural, seconds, usd, shortModel, stateOf, endOf, serviceTimeOf, WORDS, rows: () => rows, report: () => report });
+  const source = typeof live === "undefined" ? chunks : live({ head, h, $, receive, choices, again: () => load(part), notice, chart, text, number, plural, seconds, usd, shortModel, stateOf, endOf, serviceTimeOf, WORDS, rows: () => rows, row: (id) => rows[byId.get(id)], report: () => report });
   let loading = false, part = 0, parts = [];
   async function load(to) {
     parts = source.parts();

@@ -56,7 +56,7 @@ const live = (page) => {
     $("live").dataset.state = isLost ? "lost" : run.state;
     const how = isLost ? "Nobody answers. Trying again…" : HOW[run.state];
     if ($("how").textContent !== how) $("how").textContent = how;
-    $("pace").textContent = [report.rows && `${number(over)} of ${plural(report.rows, "row")}`, isOn && rate && `${number(Math.round(rate))} a minute`, isOn && left !== null && `about ${seconds(left)} left`, run.state === "killed" && counts.open && "batcher resume DIR goes on", isLost && "batcher serve DIR brings this page back to life"].filter(Boolean).join(" · ");
+    $("pace").textContent = [report.rows && `${number(over)} of ${plural(report.rows, "row")}`, isOn && rate && `${number(Math.round(rate))} a minute`, isOn && left !== null && `about ${seconds(left)} left`, run.state === "killed" && counts.open && "batcher resume DIR goes on", isLost && "batcher serve DIR brings this page back to life", unsent.size && `${plural(unsent.size, "mark")} not in the ledger yet`].filter(Boolean).join(" · ");
     $("stack").replaceChildren(...STATES.filter((state) => counts[state]).map((state) => { const made = h("span", { className: state }); made.style.flex = String(counts[state]); return made; }));
     $("stack").setAttribute("aria-label", STATES.filter((state) => counts[state]).map((state) => `${number(counts[state])} ${page.WORDS[state].toLowerCase()}`).join(", ") || "no rows yet");
     document.querySelector("h1").textContent = report.name || "batch";
@@ -152,6 +152,25 @@ const live = (page) => {
   let folded = false;
   try { folded = localStorage.getItem("batcher/charts") === "folded"; } catch { /* as ever */ }
   setTimeout(() => fold(folded, false));
+
+  // -- marks go into the ledger; while another process runs the batch they wait here, and in this browser
+
+  const unsent = new Map();
+  let sending = 0;
+  document.addEventListener("batcher:review", ({ detail }) => {
+    const row = page.row(detail.id), { mark, note = "", at = new Date().toISOString() } = detail;
+    if (row && row.state === "done" && row.files.length) unsent.set(row.id, { id: row.id, mark: mark || "none", note: note.slice(0, 2000), sha256: row.files[0].sha256, request_id: row.request_id, at });
+    sendSoon(300);
+  });
+  function sendSoon(after) { clearTimeout(sending); sending = setTimeout(send, after); }
+  async function send() {
+    const marks = [...unsent.values()].slice(0, 100);
+    if (!marks.length) { tellHow(); return; }
+    const answer = await fetch("review", { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ marks }) }).catch(() => null);
+    if (answer?.ok || answer?.status === 422) for (const mark of marks) if (unsent.get(mark.id) === mark) unsent.delete(mark.id);
+    tellHow();
+    if (unsent.size) sendSoon(answer?.ok ? 100 : 5000);
+  }
 
   // -- what the summary says of timings and failures, as far as rows are loaded
 
