@@ -26,6 +26,22 @@ PICTURES = os.environ.get("BATCHER_PICTURES", "")
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 PHOTOS = sorted((SAMPLES / "photos").glob("*.jpg"))
 SIZE = {"width": 1360, "height": 900}
+SHOP: Any = {
+    "rows": [{"id": path.stem, "image": f"photos/{path.name}", "keep": f"the {path.stem} and its label"} for path in PHOTOS],
+    "job": "background_replacement",
+    "head": {
+        "matrix": {
+            "background": {
+                "night_street": "a moody nighttime city street, warm shop lights, wet asphalt",
+                "beach": "a sandy beach at golden hour, calm sea, warm low sun",
+                "forest": "a mossy forest floor, soft light through the trees",
+                "kitchen": "a bright kitchen counter, morning light from a window",
+            }
+        },
+        "defaults": {"aspect_ratio": "1:1"},
+    },
+}
+"""Twelve products before four backgrounds each."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -130,19 +146,7 @@ async def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Twelve products before four backgrounds each: two failed, one is in doubt."""
     return await make(
         tmp_path_factory.mktemp("shop") / "autumn shop",
-        rows=[{"id": path.stem, "image": f"photos/{path.name}", "keep": f"the {path.stem} and its label"} for path in PHOTOS],
-        job="background_replacement",
-        head={
-            "matrix": {
-                "background": {
-                    "night_street": "a moody nighttime city street, warm shop lights, wet asphalt",
-                    "beach": "a sandy beach at golden hour, calm sea, warm low sun",
-                    "forest": "a mossy forest floor, soft light through the trees",
-                    "kitchen": "a bright kitchen counter, morning light from a window",
-                }
-            },
-            "defaults": {"aspect_ratio": "1:1"},
-        },
+        **SHOP,
         faults=(
             "generation:fail:contains=asphalt; keep the candle,error=the picture was blocked by a content filter",
             "generation:fail:contains=trees; keep the teapot,error=out of memory on the worker",

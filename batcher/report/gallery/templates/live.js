@@ -107,7 +107,7 @@ const live = (page) => {
     }
     const busy = Math.max(0, sums[2][bins]);
     const { done, open } = report.counts, otherwise = report.rows - done - open, key = (name, words) => h("span", { className: name, text: words });
-    return ["States", h("span", { className: "key" }, key("done", `${number(done)} done`), otherwise && key("bad", `${number(otherwise)} not`), busy && key("busy", `${number(busy)} at the service`)), frame(`Rows over time: ${number(done)} done, ${number(otherwise)} ended otherwise, ${number(open)} open`, number(most), ...areas)];
+    return ["States", h("span", { className: "key" }, key("done", `${number(done)} done`), otherwise && key("bad", `${number(otherwise)} not`), busy && key("busy", `${number(busy)} under way`)), frame(`Rows over time: ${number(done)} done, ${number(otherwise)} ended otherwise, ${number(open)} open`, number(most), ...areas)];
   }
   function latency() {
     const models = new Map();
@@ -127,8 +127,9 @@ const live = (page) => {
     return ["Latency", "from submit to result", made];
   }
   function spend() {
-    const report = page.report(), start = began(), paid = page.rows().filter((row) => row.cost_usd).map((row) => [Math.max(start, page.endOf(row) ?? now()), row.cost_usd]).sort((a, b) => a[0] - b[0]);
-    const over = report.rows - report.counts.open, likely = run.state === "running" && over ? (report.cost_usd / over) * report.rows : null;
+    const report = page.report(), start = began(), paid = page.rows().filter((row) => row.cost_usd).map((row) => [Math.max(start, page.endOf(row) ?? Date.parse(row.submitted_at) / 1000 + (page.serviceTimeOf(row) || 0)), row.cost_usd]).sort((a, b) => a[0] - b[0]);
+    const settled = page.rows().filter((row) => row.cost_usd !== null || page.stateOf(row) !== "open").length;
+    const likely = run.state === "running" && settled ? (report.cost_usd / settled) * page.rows().length : null;
     const most = nice(Math.max(report.cost_usd, likely || 0, 0.01)), step = Math.max(1, Math.floor(paid.length / 200)), points = [[L, y(0, most)]];
     let sum = 0;
     for (const [n, [t, cost]] of paid.entries()) { sum += cost; if (n % step === 0 || n === paid.length - 1) { const px = x(Math.min(t, until())); points.push([px, points.at(-1)[1]], [px, y(Math.min(sum, most), most)]); } }
