@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import signal
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -61,6 +64,33 @@ def test_gallery(tmp_path: Path) -> None:
     assert counts(tmp_path) == {"looked_at": {"done": 8}}
     assert (tmp_path / "out" / "looked_at" / "report.html").is_file()
     assert len((tmp_path / "rows.csv").read_text("utf-8-sig").splitlines()) == 9
+
+
+def test_live_page(tmp_path: Path) -> None:
+    shutil.copytree(SAMPLES, tmp_path / "sample_manifests")
+    with service(tmp_path, "--speed", 100, "--art", "plain") as running:
+        reader = Reader(tmp_path, running)
+        reader.env["BROWSER"] = "true"
+        for block in blocks(HOW_TO / "live-page.md"):
+            _, serve, arguments = block.text.strip().partition("batcher serve ")
+            if serve:
+                first = show(reader, arguments.replace("/path/to/out", "out/live"))
+                assert first.startswith("http://")
+                assert ("#token=" in first) == ("--host" in arguments)
+            else:
+                reader.follow(block)
+    assert counts(tmp_path) == {"live": {"done": 8}}
+
+
+def show(reader: Reader, arguments: str) -> str:
+    """The first line of what `batcher serve` says."""
+    command = [sys.executable, "-m", "batcher", "serve", *arguments.split()]
+    with subprocess.Popen(command, cwd=reader.folder, env=reader.env, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        first = process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 0
+    return first
 
 
 def test_simulator(tmp_path: Path) -> None:
