@@ -143,7 +143,8 @@ def _judge(reader: LedgerReader, marks: Sequence[Mark], now: float) -> tuple[dic
         job = reader.row(mark.row_id)
         first = seen.setdefault(mark.row_id, mark.where)
         if job is None:
-            problems.append(Problem(mark.where, f"the batch has no row {mark.row_id!r}", hint=_guess(reader, mark.row_id)))
+            hint = _guess(reader, mark.row_id) if len(problems) < PROBLEMS_SHOWN else ""
+            problems.append(Problem(mark.where, f"the batch has no row {mark.row_id!r}", hint=hint))
         elif first is not mark.where:
             problems.append(Problem(mark.where, f"row {mark.row_id!r} is marked already at {first}", hint="keep one of the two"))
         elif job.state is not State.DONE and not (mark.sha256 or mark.request_id):

@@ -59,6 +59,14 @@ def test_verify(tmp_path: Path) -> None:
     assert (tmp_path / "out" / "checked" / "results" / "mug-breakfast.png").is_file()
 
 
+def test_review(tmp_path: Path) -> None:
+    follow(HOW_TO / "review.md", tmp_path)
+    assert counts(tmp_path) == {"judged": {"done": 8}, "monday": {"done": 8}, "tuesday": {"done": 8}}
+    earlier = {path.name.partition(".")[0] for path in (tmp_path / "out" / "judged" / "results" / "earlier").iterdir()}
+    assert earlier == {"bottle-bathroom", "lamp-desk"}
+    assert [path.name for path in (tmp_path / "out" / "approved").glob("*.png")] == ["mug-breakfast.png"]
+
+
 def test_gallery(tmp_path: Path) -> None:
     follow(HOW_TO / "gallery.md", tmp_path)
     assert counts(tmp_path) == {"looked_at": {"done": 8}}

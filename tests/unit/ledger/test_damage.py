@@ -100,7 +100,7 @@ def mutate(path: Path, rng: random.Random) -> str:  # noqa: C901 - a list of wha
         case "cut":
             del data[at:]
         case "cut page":
-            del data[page:]
+            del data[page or 4096 :]  # an empty file is none, and a folder with results and without a ledger is refused before it is opened
         case "noise":
             data[at : at + 512] = rng.randbytes(len(data[at : at + 512]))
         case "swap":
@@ -148,9 +148,8 @@ def test_a_mutated_ledger_is_refused_or_would_pay_for_nothing_twice(
     for n in range(MUTATIONS):
         path = copy_of(original, tmp_path / "mutated")
         what = mutate(path, rng)
-        if any(part.stat().st_size for part in path.parent.glob("ledger.db*")):  # else nothing at all was left of it
-            salvage(path, tmp_path / f"{n}.jsonl")
-        read = (tmp_path / f"{n}.jsonl").read_text("utf-8") if (tmp_path / f"{n}.jsonl").exists() else ""
+        salvage(path, tmp_path / f"{n}.jsonl")
+        read = (tmp_path / f"{n}.jsonl").read_text("utf-8")
         found += sum(request in read for request in original.request_ids)
         jobs = asyncio.run(look(path))
         if jobs is None:
