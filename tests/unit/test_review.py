@@ -7,7 +7,7 @@ import io
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batcher.errors import InputError, ReviewError, UsageError
@@ -49,6 +49,7 @@ def marks(text: str) -> list[Mark]:
 
 
 @pytest.mark.fault("G1")
+@settings(deadline=None)
 @given(st.text(alphabet="=+-@;\t\r\n \"'a1,＝", max_size=12))
 def test_a_text_that_was_made_safe_for_spreadsheets_is_read_as_it_was(text: str) -> None:
     assert undefused(defused(text)) == text
