@@ -130,6 +130,10 @@ def marks_by_hand(given: Mapping[Verdict | None, Sequence[str]], note: str) -> l
     """The marks of a command: the ids by verdict, one note for all. Raises `UsageError` for a note that cannot be."""
     if len(note) > NOTE_LIMIT:
         raise UsageError(f"the note is longer than {NOTE_LIMIT:,} characters", "Say what should be different, in a sentence.")
+    try:
+        note.encode()
+    except UnicodeEncodeError as error:
+        raise UsageError("the note is not text in UTF-8", "Write it anew, or set the locale of the terminal.") from error
     return [Mark(row_id, verdict, Where("command line"), note) for verdict, row_ids in given.items() for row_id in row_ids]
 
 

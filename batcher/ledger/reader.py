@@ -143,6 +143,10 @@ class LedgerReader:
 
     def row(self, row_id: str) -> Job | None:
         """The row of that name, if the batch has one."""
+        try:
+            row_id.encode()
+        except UnicodeEncodeError:  # half a character, as a terminal may send it: nothing in a ledger has it
+            return None
         found = self._execute(f"{self._sql['select_jobs']} {self._sql['where_row']}", {"row_id": row_id})
         return job_from(found[0]) if found else None
 

@@ -7,7 +7,7 @@ from array import array
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batcher.diff import EXAMPLES, Difference, _pairs, compare, percentiles
@@ -96,6 +96,7 @@ async def test_a_folder_without_a_batch(tmp_path: Path) -> None:
         compare(await batch(tmp_path / "a"), tmp_path / "b")
 
 
+@settings(deadline=None)
 @given(st.sets(st.text(alphabet="ab:#é\uffee\U0001f600", max_size=4)), st.sets(st.text(alphabet="ab:#é\uffee\U0001f600", max_size=4)))
 def test_rows_are_matched_in_the_order_in_which_sqlite_sorts(first: set[str], second: set[str]) -> None:
     connection = sqlite3.connect(":memory:")

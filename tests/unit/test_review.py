@@ -7,7 +7,7 @@ import io
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batcher.errors import InputError, ReviewError, UsageError
@@ -49,6 +49,7 @@ def marks(text: str) -> list[Mark]:
 
 
 @pytest.mark.fault("G1")
+@settings(deadline=None)
 @given(st.text(alphabet="=+-@;\t\r\n \"'a1,＝", max_size=12))
 def test_a_text_that_was_made_safe_for_spreadsheets_is_read_as_it_was(text: str) -> None:
     assert undefused(defused(text)) == text
@@ -102,6 +103,8 @@ def test_bytes_that_are_no_table_and_files_that_are_not_there(tmp_path: Path) ->
         open_marks(tmp_path / "y.csv")
     with pytest.raises(UsageError, match="note is longer"):
         marks_by_hand({Verdict.REDO: ["a"]}, "x" * 10_001)
+    with pytest.raises(UsageError, match="not text in UTF-8"):
+        marks_by_hand({Verdict.REDO: ["a"]}, "half a character: \udcff")
 
 
 async def test_marks_are_kept_for_the_result_that_was_looked_at(tmp_path: Path) -> None:
@@ -152,6 +155,7 @@ async def test_the_newer_mark_holds_and_none_is_of_the_future(tmp_path: Path) ->
     ("wrong", "message"),
     [
         ([Mark("aa", Verdict.ACCEPTED, Where("r.csv", 3))], "r.csv:3: the batch has no row 'aa' (did you mean 'a'?)"),
+        ([Mark("\udcff", Verdict.ACCEPTED, Where("r.csv", 3))], "r.csv:3: the batch has no row '\\udcff'"),
         ([Mark("c", Verdict.ACCEPTED, Where("r.csv", 3))], "r.csv:3: row 'c' is in_doubt: it has no result"),
         ([Mark("b", Verdict.REJECTED, Where("r.csv", 3))], "r.csv:3: row 'b' is marked already at r.csv:2"),
     ],
