@@ -97,8 +97,12 @@ async def run_batch(
     observers: Sequence[Observer] = (),
     stopper: Stopper | None = None,
     on_plan: Callable[[PlanSummary], None] = lambda summary: None,
+    on_ledger: Callable[[SqliteLedger, LedgerReader], None] = lambda ledger, reader: None,
 ) -> Outcome:
-    """Plan if there is a manifest, run what is open, and report. Raises `BatcherError` for what keeps the batch from being run at all."""
+    """Plan if there is a manifest, run what is open, and report. Raises `BatcherError` for what keeps the batch from being run at all.
+
+    `on_ledger` is given the ledger once the batch is in it, to keep in it what a person says of rows meanwhile.
+    """
     stopper = stopper or Stopper()
     async with AsyncExitStack() as stack:
         manifest = _open_manifest(options.opener, stopper) if options.opener is not None else None
@@ -122,6 +126,7 @@ async def run_batch(
             on_plan(plan)
         else:
             await ledger.put_meta(facts(reader.counts()))
+        on_ledger(ledger, reader)
         service = _choose_service(options, environment, meta, reader.counts())
         if options.decide is not None:  # it may plan rows again
             await options.decide(ledger, reader, clock, settings)

@@ -19,7 +19,10 @@ from batcher.events import Event
 VARIABLE: Final = "BATCHER_CRASH_POINT"
 ANY: Final = "*"
 
-TRANSACTIONS: Final = (*(event.__name__ for event in get_args(Event)), "plan", "put_meta", "begin_run", "recover", "add_requests", "end_run")
+TRANSACTIONS: Final = (
+    *(event.__name__ for event in get_args(Event)),
+    *("plan", "put_meta", "begin_run", "recover", "add_requests", "end_run", "review"),
+)
 
 POINTS: Final = frozenset(
     {

@@ -3,6 +3,7 @@
     BatcherError                   exit code
      ├─ UsageError                 64   the command cannot mean anything
      ├─ ManifestError              65   problems in a manifest: all of them, each with its place
+     ├─ ReviewError                65   problems in what is said of rows: nothing was changed
      ├─ InputError                 66   something that was named does not exist or cannot be read
      ├─ OutageError                69   the service cannot be reached
      ├─ OutputError                73   the output folder cannot be written, or belongs to another run
@@ -75,6 +76,14 @@ class ManifestError(BatcherError):
         if self.total > len(self.problems):
             lines.append(f"… and {self.total - len(self.problems)} more")
         super().__init__("\n".join(lines), "Nothing was submitted.")
+
+
+class ReviewError(ManifestError):
+    """Marks, or changes of rows, that cannot be: as of a manifest, all of their problems are told, and nothing is done."""
+
+    def __init__(self, problems: Sequence[Problem], total: int | None = None) -> None:
+        super().__init__(problems, total)
+        self.remedy = "Nothing was changed and nothing was submitted."
 
 
 class InputError(BatcherError):

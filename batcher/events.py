@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from batcher.model import Artifact, CancelWish, Failure
+from batcher.model import Artifact, CancelWish, Failure, Json
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +141,14 @@ class Retry:
 
 
 @dataclass(frozen=True, slots=True)
+class Redo:
+    """A person wants another result of a row that is done. `revised` says that it is asked for with another request, `fields` what was set anew."""
+
+    fields: Mapping[str, Json] | None = None
+    revised: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Resubmit:
     """A person wants a row in doubt submitted again, and knows that it may be paid for twice."""
 
@@ -175,6 +184,7 @@ Event: TypeAlias = (
     | Missing
     | Found
     | Retry
+    | Redo
     | Resubmit
     | Adopt
     | Abandon

@@ -9,6 +9,7 @@
        │             Adopt(id), by a person ──┘──▶ submitted
        └──Retry, by a person── failed, cancelled         submitted ──Died──▶ failed ──Cancelled──▶ cancelled
 
+    done ──Redo, by a person──▶ planned
     done ──Missing, by verify──▶ submitted        failed ──Found, by verify──▶ done
 
 `next_command` says what a lane does next with a row; `advance` says where an event takes it; `TABLE` lists every move there is. An event that the
@@ -39,6 +40,7 @@ from batcher.events import (
     Missing,
     NotCancellable,
     Produced,
+    Redo,
     Refused,
     Resubmit,
     Retry,
@@ -298,6 +300,11 @@ def _retry(job: Job, event: Retry, now: float, jitter: float, settings: RunSetti
     return replace(_plan(job), refusals=0)
 
 
+def _redo(job: Job, event: Redo, now: float, jitter: float, settings: RunSettings) -> Job:
+    """What the row had is kept by the ledger's events, and its files beside the new ones; what it cost goes on to count."""
+    return replace(_plan(job), refusals=0, download_s=None)
+
+
 def _resubmit(job: Job, event: Resubmit, now: float, jitter: float, settings: RunSettings) -> Job:
     return replace(_plan(job), request_id=None)
 
@@ -336,6 +343,7 @@ TABLE: dict[tuple[State, type], Move] = {
     (State.PRODUCED, Broken): _broken,
     (State.PRODUCED, Expired): _expired,
     (State.DONE, Missing): _missing,
+    (State.DONE, Redo): _redo,
     (State.FAILED, Found): _found,
     (State.FAILED, Retry): _retry,
     (State.CANCELLED, Retry): _retry,

@@ -207,6 +207,26 @@ class Artifact:
     height: int | None = None
 
 
+class Verdict(StrEnum):
+    """What a person thinks of a result."""
+
+    ACCEPTED = "accepted"
+    REJECTED = "rejected"
+    REDO = "redo"
+    """To be made again, differently: the note says how."""
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """A mark on the result of one request, whose first file has that SHA-256."""
+
+    verdict: Verdict
+    note: str
+    at: float
+    request_id: str
+    sha256: str
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
     """A row on its way: its spec and everything that happened to it so far.
@@ -218,7 +238,8 @@ class Job:
     `denials` those of them that denied that there is such a request; both only while the process lives. So is `watched_since`, from when on this
     process knows the request: what passed before it cannot be told from a clock that was set. And so is `looked_at`: when it last knew that a
     request of its own was not finished. `position` is the row's place in the batch,
-    from 1. `artifacts` of a row that is not done are files that it had once and that have gone missing.
+    from 1. `artifacts` of a row that is not done are files that it had once and that have gone missing. `review` may be about a result that the row
+    has no longer: see `mark`.
     """
 
     seq: int
@@ -250,6 +271,14 @@ class Job:
     watched_since: float | None = field(default=None, compare=False)
     looked_at: float | None = field(default=None, compare=False)
     position: int = 0
+    review: Review | None = None
+
+    @property
+    def mark(self) -> Review | None:
+        """The review of the result that the row has now, if there is one: what was said of another does not count."""
+        if self.state is not State.DONE or self.review is None or not self.artifacts:
+            return None
+        return self.review if (self.review.request_id, self.review.sha256) == (self.request_id, self.artifacts[0].sha256) else None
 
     @property
     def row_id(self) -> str:

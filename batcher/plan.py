@@ -7,7 +7,7 @@ import hashlib
 import os
 import random
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -65,7 +65,7 @@ class Planner:
             request = self._request(row)
         except _ProblemsError as error:
             return [*error.problems, *self._media_problems(row, error)]
-        body = _Body(self._manifest, row, self._rng)
+        body = self._body_of(row)
         rendered = body.resolve(request.body, ())
         problems = [*body.problems, *(self._undeclared_media(row, request.body) if self._recipe.known_fields is None else ())]
         return problems or [self._spec(row, request, body, rendered)]
@@ -98,7 +98,7 @@ class Planner:
         told = {problem.field for problem in error.problems}
         for name, value in row.fields.items():
             if name in error.shape.model_fields and not any(field == name or (field or "").startswith(f"{name}[") for field in told):
-                body = _Body(self._manifest, row, self._rng)
+                body = self._body_of(row)
                 with suppress(ValidationError):
                     body.resolve(_field_adapter(error.shape, name).validate_python(value), (name,))
                 yield from body.problems
@@ -133,7 +133,16 @@ class Planner:
                     hint = f"declare the field: image_fields: [{name}] in the manifest, or --image-field {name}"
                     yield Problem(self._manifest.locate(row, name), f"{text!r} is a local file, and would be sent as text", field=name, hint=hint)
 
-    def _spec(self, row: Row, request: Request, body: _Body, rendered: dict[str, Json]) -> JobSpec | Problem:
+    def _body_of(self, row: Row) -> RequestBody:
+        manifest = self._manifest
+        return RequestBody(
+            row.fields,
+            self._rng,
+            open_file=lambda ref: check_input(manifest.base_dir / ref, ref.media, manifest.input_folder),
+            place=lambda field: manifest.locate(row, field) if field else row.where,
+        )
+
+    def _spec(self, row: Row, request: Request, body: RequestBody, rendered: dict[str, Json]) -> JobSpec | Problem:
         print_ = fingerprint(request.model, body.identity(rendered))
         row_id = row.id if row.id is not None else print_[:12]
         names: dict[str, Json] = {**row.extras, **row.fields, **row.axes, "id": row_id}
@@ -197,13 +206,19 @@ def _field_adapter(shape: type[BaseModel], name: str) -> TypeAdapter[Any]:
     return TypeAdapter(annotation)
 
 
-class _Body:
-    """Resolves what stands in a request body for something else: local files and seeds left to chance."""
+class RequestBody:
+    """Resolves what stands in a request body for something else: local files and seeds left to chance.
 
-    def __init__(self, manifest: Manifest, row: Row, rng: random.Random) -> None:
-        self._manifest = manifest
-        self._row = row
+    `fields` are those of the row, `open_file` checks a local file, and raises `BatcherError`, and `place` says where a field was given.
+    """
+
+    def __init__(
+        self, fields: Mapping[str, Json], rng: random.Random, *, open_file: Callable[[MediaRef], InputFile], place: Callable[[str | None], Where]
+    ) -> None:
+        self._fields = fields
         self._rng = rng
+        self._open_file = open_file
+        self._place = place
         self._has_random_seeds = False
         self.inputs: list[InputFile] = []
         self.problems: list[Problem] = []
@@ -264,7 +279,7 @@ class _Body:
         if "://" in text:
             return self._problem(path, text, f"{text[:80]!r} is neither an https link nor a local path")
         try:
-            file = check_input(self._manifest.base_dir / text, ref.media, self._manifest.input_folder)
+            file = self._open_file(ref)
         except BatcherError as error:
             return self._problem(path, text, error.message, hint=error.remedy)
         if file not in self.inputs:
@@ -273,9 +288,8 @@ class _Body:
 
     def _problem(self, path: tuple[str, ...], text: str, message: str, hint: str = "") -> Json:
         """Note it under the row's own name for the field, and stand in for the value."""
-        fields = self._row.fields.items()
-        field = next((name for name, given in fields if text and (text == given or (isinstance(given, list) and text in given))), None)
+        given_fields = self._fields.items()
+        field = next((name for name, given in given_fields if text and (text == given or (isinstance(given, list) and text in given))), None)
         field = field or (path[0] if path else None)
-        where = self._manifest.locate(self._row, field) if field else self._row.where
-        self.problems.append(Problem(where, message, field=field, hint=hint))
+        self.problems.append(Problem(self._place(field), message, field=field, hint=hint))
         return None

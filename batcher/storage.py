@@ -144,6 +144,14 @@ class LocalStorage:
         reach("draft.durable")
         return "/".join((self._folder, *parts))
 
+    def set_aside(self, path: str) -> None:
+        """Move the file at `path`, relative to the root, among the earlier ones, if it is there. Blocks. Raises `OutputError`."""
+        parts = _parts(path.removeprefix(f"{self._folder}/"))
+        target = self._folder_of(parts) / parts[-1]
+        with self._turns[hash(target) % TURNS], _mapped(target):
+            if _is_file(target):
+                self._keep(target, parts, _sha256(target))
+
     def _folder_of(self, parts: Sequence[str]) -> Path:
         """The folder of what `parts` name, made if it is not there."""
         folder = self._root

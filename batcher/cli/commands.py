@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,10 +11,12 @@ from typing import Annotated
 
 import typer
 
+from batcher.cli.looking import diff, export, report, review
 from batcher.cli.options import (
     AllowHostOption,
     ArtOption,
     CapacityOption,
+    ChangeOption,
     ConcurrencyOption,
     Doubt,
     DownloadsOption,
@@ -34,7 +37,11 @@ from batcher.cli.options import (
     PostsOption,
     QuietOption,
     RateOption,
+    RedoOption,
+    RejectedOption,
+    ReseedOption,
     SeedOption,
+    ServeOption,
     SetOption,
     SimulateOption,
     SlotsOption,
@@ -44,6 +51,7 @@ from batcher.cli.options import (
     pace_of,
     pairs,
     simulator_of,
+    with_port,
 )
 from batcher.cli.running import environment, run_and_report, until_signalled, wait_for
 from batcher.cli.signals import SignalledError
@@ -51,7 +59,7 @@ from batcher.cli.speaking import complain, confess, console_for, count_rows, pla
 from batcher.cli.streams import make_streams_patient
 from batcher.crashpoints import VARIABLE, arm
 from batcher.errors import BatcherError, ManifestError, UsageError
-from batcher.model import Mode, State
+from batcher.model import Mode, State, Verdict
 from batcher.version import VERSION
 
 USAGE_CODE = 64
@@ -112,6 +120,7 @@ def run(
     allow_host: AllowHostOption = None,
     take_over: TakeOverOption = False,
     gallery: GalleryOption = True,
+    serve: ServeOption = None,
     quiet: QuietOption = False,
     log_json: LogJsonOption = False,
 ) -> None:
@@ -137,7 +146,7 @@ def run(
         take_over=take_over,
         gallery=gallery,
     )
-    run_and_report(options, quiet=quiet, log_json=log_json)
+    run_and_report(options, quiet=quiet, log_json=log_json, port=serve)
 
 
 @app.command(rich_help_panel=RUNNING)
@@ -151,6 +160,7 @@ def resume(
     allow_host: AllowHostOption = None,
     take_over: TakeOverOption = False,
     gallery: GalleryOption = True,
+    serve: ServeOption = None,
     quiet: QuietOption = False,
     log_json: LogJsonOption = False,
 ) -> None:
@@ -162,7 +172,7 @@ def resume(
 
     overrides = pace_of(concurrency, posts_in_flight, downloads, submits_per_s, grace_s)
     options = RunOptions(out=folder, overrides=overrides, allow_hosts=tuple(allow_host or ()), take_over=take_over, gallery=gallery)
-    run_and_report(options, quiet=quiet, log_json=log_json)
+    run_and_report(options, quiet=quiet, log_json=log_json, port=serve)
 
 
 @app.command(rich_help_panel=RUNNING)
@@ -175,31 +185,40 @@ def retry(
     adopt: Annotated[
         list[str] | None, typer.Option("--adopt", metavar="ROW=REQUEST_ID", help="A row in doubt, and the request that it made.")
     ] = None,
+    rejected: RejectedOption = False,
+    redo: RedoOption = False,
+    reseed: ReseedOption = False,
+    settings: ChangeOption = None,
     row: Annotated[list[str] | None, typer.Option("--row", help="Only this row; may be given several times.")] = None,
     take_over: TakeOverOption = False,
     gallery: GalleryOption = True,
     quiet: QuietOption = False,
     log_json: LogJsonOption = False,
 ) -> None:
-    """Decide about rows of DIR that ended badly, then go on with the batch.
+    """Decide about rows of DIR that ended, badly or not as one likes them, then go on with the batch.
 
     `batcher retry out --failed`
+
+    `batcher retry out --redo --reseed --set "prompt={prompt}, {note}"`
 
     `batcher retry out --adopt mug-beach=7f0c… --in-doubt abandon`
     """
     from batcher.app import RunOptions
     from batcher.decisions import adopt_requests, all_of, resolve_doubt, retry_ended
 
-    decisions = []
-    if adopt:
-        decisions.append(adopt_requests(pairs(adopt, "ROW=REQUEST_ID")))
+    decisions = [adopt_requests(pairs(adopt, "ROW=REQUEST_ID"))] if adopt else []
     if in_doubt is not None:
         decisions.append(resolve_doubt(resubmit=in_doubt is Doubt.RESUBMIT, row_ids=row))
     states = [state for state, wanted in ((State.FAILED, failed), (State.CANCELLED, cancelled)) if wanted]
     if states:
         decisions.append(retry_ended(states, row_ids=row, regenerate=regenerate))
+    if rejected or redo or reseed or settings:
+        from batcher.cli.reviewing import decide_redo
+
+        verdicts = [*[Verdict.REJECTED] * rejected, *[Verdict.REDO] * redo]
+        decisions.append(decide_redo(folder, verdicts, row, settings or [], reseed=reseed, is_silent=quiet or log_json))
     if not decisions:
-        raise UsageError("nothing to retry was named", "Say --failed, --cancelled, --in-doubt or --adopt.")
+        raise UsageError("nothing to retry was named", "Say --failed, --cancelled, --rejected, --redo, --in-doubt or --adopt.")
     run_and_report(RunOptions(out=folder, decide=all_of(decisions), take_over=take_over, gallery=gallery), quiet=quiet, log_json=log_json)
 
 
@@ -288,23 +307,24 @@ def verify(
         verify_and_report(folder, offline=offline, as_json=json_, allow_hosts=hosts, take_over=take_over, quiet=quiet)
 
 
-@app.command(rich_help_panel=LOOKING)
-def report(
+for _command in (report, review, export, diff):
+    app.command(rich_help_panel=LOOKING)(_command)
+
+
+@app.command("serve", rich_help_panel=LOOKING)
+def serve_page(
     folder: Folder,
-    csv: Annotated[
-        str | None, typer.Option("--csv", metavar="FILE", help="Write the rows as a table for spreadsheets too; - for standard output.")
-    ] = None,
-    open_: Annotated[bool, typer.Option("--open", help="Show the gallery in a browser.")] = False,
+    port: Annotated[int | None, typer.Option(help="Without it 8377, or a free one.", min=0, max=65535)] = None,
+    host: Annotated[str, typer.Option(help="Where to listen. On any address but loopback the page asks for a token.")] = "127.0.0.1",
+    open_: Annotated[bool, typer.Option("--open", help="Show the page in a browser.")] = False,
 ) -> None:
-    """Write report.json, results.jsonl and the gallery of DIR again, from its ledger; also while it runs.
+    """Show the gallery of DIR as a live page that fills as the batch runs, until interrupted: before a run, during it and after it.
 
-    `batcher report out --open`
-
-    `batcher report out --csv rows.csv`
+    It only looks: the run goes on whether the page is open or not.
     """
-    from batcher.cli.reporting import report_again
+    from batcher.cli.serving import show_page
 
-    report_again(folder, csv, is_shown=open_)
+    show_page(folder, host=host, port=port, is_shown=open_)
 
 
 @app.command(rich_help_panel=MORE)
@@ -382,7 +402,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     make_streams_patient()
     try:
         arm(os.environ.get(VARIABLE, ""))
-        app(args=list(arguments) if arguments is not None else None)
+        app(args=with_port(sys.argv[1:] if arguments is None else arguments))
     except BatcherError as error:
         complain(error.message, error.remedy, is_list=isinstance(error, (ManifestError, UsageError)))
         return error.exit_code

@@ -32,6 +32,13 @@ OutsideOption = Annotated[
     typer.Option("--allow-outside-inputs", help="Let the manifest name files outside of its folder, and so send them.", rich_help_panel="Manifest"),
 ]
 FormatOption = Annotated[str | None, typer.Option("--format", help="yaml, csv or jsonl, where the name does not tell.", rich_help_panel="Manifest")]
+RejectedOption = Annotated[bool, typer.Option("--rejected", help="Make rows again whose results were rejected: each is paid for again.")]
+RedoOption = Annotated[bool, typer.Option("--redo", help="Make rows again that are marked so.")]
+ReseedOption = Annotated[bool, typer.Option("--reseed", help="With --rejected or --redo: draw new seeds.")]
+ChangeOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="With --rejected or --redo: change a field of these rows; {prompt}, {note} stand for theirs."),
+]
 ConcurrencyOption = Annotated[int | None, typer.Option(help="The most requests in flight at the service.", rich_help_panel="Pace")]
 PostsOption = Annotated[
     int | None, typer.Option(help="Submits under way at once: the most rows that a crash can leave in doubt.", rich_help_panel="Pace")
@@ -57,8 +64,27 @@ TakeOverOption = Annotated[
     bool, typer.Option("--take-over", help="Go on with a copy of a folder whose run was killed, and vouch that no other copy is used.")
 ]
 GalleryOption = Annotated[bool, typer.Option("--gallery/--no-gallery", help="Write report.html at the end.", rich_help_panel="Output")]
+ServeOption = Annotated[
+    int | None,
+    typer.Option(
+        "--serve",
+        metavar="[=PORT]",
+        help="Show the batch on a live page of this machine while it runs. Without a port, 8377 or a free one.",
+        rich_help_panel="Output",
+    ),
+]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress; errors and the exit code only.", rich_help_panel="Output")]
 LogJsonOption = Annotated[bool, typer.Option("--log-json", help="Every event as a line of JSON on standard error.", rich_help_panel="Output")]
+
+
+ANY_PORT = -1
+"""What `--serve` says without a port."""
+
+
+def with_port(arguments: Sequence[str]) -> list[str]:
+    """`arguments` with `--serve`, whose port may be left out, as an option that has one: Typer knows none that may."""
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    return [f"--serve={ANY_PORT}" if each == "--serve" and at < end else each for at, each in enumerate(arguments)]
 
 
 class Doubt(StrEnum):

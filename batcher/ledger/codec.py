@@ -11,7 +11,7 @@ from batcher.compact import compact_encoder
 from batcher.errors import LedgerError
 from batcher.events import Event
 from batcher.ledger.faults import SALVAGE_REMEDY
-from batcher.model import Artifact, CancelWish, Failure, FailureKind, InputFile, Job, JobSpec, State
+from batcher.model import Artifact, CancelWish, Failure, FailureKind, InputFile, Job, JobSpec, Review, State, Verdict
 
 Value = str | int | float | None
 
@@ -54,7 +54,7 @@ def _job_from(row: sqlite3.Row | tuple[Any, ...]) -> Job:
     (
         position, seq, key, row_id, fingerprint, job, model, body, stem, fields, axes, inputs, source,
         state, attempts, refusals, fetches, request_id, queued, queue_position, not_before, submitted_at, started_at, produced_at, ended_at,
-        download_s, outputs, artifacts, cost_usd, earlier_cost_usd, unpriced, failure, cancel, cancel_refused, polls, poll_failures,
+        download_s, outputs, artifacts, cost_usd, earlier_cost_usd, unpriced, failure, cancel, cancel_refused, polls, poll_failures, review,
     ) = row  # fmt: skip
     spec = JobSpec(
         key=key, row_id=row_id, fingerprint=fingerprint, job=job, model=model, body=json.loads(body), stem=stem, fields=json.loads(fields),
@@ -70,6 +70,7 @@ def _job_from(row: sqlite3.Row | tuple[Any, ...]) -> Job:
         cost_usd=cost_usd, earlier_cost_usd=earlier_cost_usd, unpriced=unpriced, failure=_failure(failure),
         cancel=CancelWish(cancel) if cancel else None,
         cancel_refused=bool(cancel_refused), polls=polls, poll_failures=poll_failures, position=position,
+        review=None if review is None else _review(review),
     )  # fmt: skip
 
 
@@ -105,6 +106,16 @@ def _dumps(value: object, *, sort_keys: bool) -> str:
     except UnicodeEncodeError:  # half a character, as a server may send it in a link: SQLite takes it only when it is written out
         return encode_as_ascii(value)
     return text
+
+
+def review_values(seq: int, review: Review) -> tuple[Value, ...]:
+    """The columns of `reviews`."""
+    return (seq, review.verdict, review.note, review.at, review.request_id, review.sha256)
+
+
+def _review(text: str) -> Review:
+    fields = json.loads(text)
+    return Review(**{**fields, "verdict": Verdict(fields["verdict"])})
 
 
 def _failure(text: str | None) -> Failure | None:

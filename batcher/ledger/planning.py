@@ -122,9 +122,11 @@ class PlanWriter:
             self._see(self._last_seq, spec)
             self._counts["new"] += 1
         elif known["is_seen"]:
-            self._add_again(spec, known["fingerprint"], known["source"])
+            self._add_again(spec, known["planned"] or known["fingerprint"], known["source"])
         elif known["fingerprint"] == spec.fingerprint:
-            self._reuse(spec, known)
+            self._reuse(spec, known, is_revised=False)
+        elif known["planned"] == spec.fingerprint:
+            self._reuse(spec, known, is_revised=True)
         else:
             self._change(spec, known)
 
@@ -139,11 +141,16 @@ class PlanWriter:
         else:
             self._problem(spec, f"the id {spec.row_id!r} is used by {source} too, for a different row", field="id", hint="give each row its own id")
 
-    def _reuse(self, spec: JobSpec, known: sqlite3.Row) -> None:
+    def _reuse(self, spec: JobSpec, known: sqlite3.Row, *, is_revised: bool) -> None:
+        """With `is_revised` the manifest asks for what it asked for before a person changed the request of the row: that change stands."""
         seq = known["seq"]
-        if known["state"] == State.DONE:  # its files are there under the name that they were given
+        if known["state"] == State.DONE or is_revised:  # its files are there under the name that they were given
             spec = replace(spec, stem=known["stem"])
         *_, stem, row_fields, axes, inputs, source = spec_values(spec)
+        if is_revised:
+            row_fields, inputs = known["fields"], known["inputs"]
+        elif known["planned"] is not None:  # the manifest asks for the changed request itself by now
+            self._connection.execute(self._sql["forget_revision"], (seq,))
         if (stem, row_fields, axes, inputs, source) != tuple(known[name] for name in ("stem", "fields", "axes", "inputs", "source")):
             self._connection.execute(self._sql["describe_spec"], (stem, row_fields, axes, inputs, source, seq))
         if not known["listed"] or known["position"] != self._position:
@@ -162,6 +169,7 @@ class PlanWriter:
         _, _, *columns = spec_values(spec)
         self._connection.execute(self._sql["update_spec"], (*columns, seq))
         self._connection.execute(self._sql["replan_job"], (self._position, seq))
+        self._connection.execute(self._sql["forget_revision"], (seq,))
         self._see(seq, spec)
         self._counts["changed"] += 1
 

@@ -146,8 +146,36 @@ class LedgerReader:
             after = page[-1]["position"]
             yield from map(job_from, page)
 
+    def jobs_after(self, position: int, limit: int) -> list[Job]:
+        """At most `limit` rows of the batch, in manifest order, from behind that position on."""
+        sql = f"{self._sql['select_jobs']} {self._sql['where_page']}"
+        return [job_from(row) for row in self._execute(sql, {"after": position, "limit": limit})]
+
+    def last_event(self) -> int:
+        """The number of what was recorded last, in the order of time; 0 where nothing was."""
+        return int(self._all("select_last_event")[0][0])
+
+    def jobs_changed(self, event: int, limit: int) -> tuple[int, list[Job]]:
+        """The rows to which something happened after that event, as they are now, and the last event that was looked at: of `limit` at most."""
+        found = self._execute(self._sql["select_events_after"], (event, limit))
+        seqs = json.dumps(sorted({seq for _, seq in found}))
+        rows = self._execute(f"{self._sql['select_jobs']} {self._sql['where_among']}", {"seqs": seqs}) if found else []
+        return (found[-1][0] if found else event), [job_from(row) for row in rows]
+
+    def jobs_by_key(self) -> Iterator[Job]:
+        """The rows of the batch in the order of their keys, a page at a time."""
+        sql = f"{self._sql['select_jobs']} {self._sql['where_page_of_key']}"
+        after = ""
+        while page := self._execute(sql, {"after": after, "limit": PAGE}):
+            after = page[-1]["key"]
+            yield from map(job_from, page)
+
     def row(self, row_id: str) -> Job | None:
         """The row of that name, if the batch has one."""
+        try:
+            row_id.encode()
+        except UnicodeEncodeError:  # half a character, as a terminal may send it: nothing in a ledger has it
+            return None
         found = self._execute(f"{self._sql['select_jobs']} {self._sql['where_row']}", {"row_id": row_id})
         return job_from(found[0]) if found else None
 

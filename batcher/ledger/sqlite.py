@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from batcher.crashpoints import reach
-from batcher.errors import LedgerError, OutputError, Problem
-from batcher.events import Accepted, Claimed, Event
-from batcher.ledger.codec import event_values, job_from, job_values
+from batcher.errors import LedgerError, OutputError, Problem, UsageError
+from batcher.events import Accepted, Claimed, Event, Redo
+from batcher.ledger.codec import event_values, job_from, job_values, review_values, spec_values
 from batcher.ledger.faults import FULL_REMEDY, SALVAGE_REMEDY, SQLITE_ERRORS, ledger_error
 from batcher.ledger.filesystem import is_network
 from batcher.ledger.planning import PlanWriter
@@ -26,7 +26,7 @@ from batcher.ledger.soundness import CheckBeside, check_sound
 from batcher.ledger.statements import APPLICATION_ID, migrations, statements
 from batcher.ledger.wal import has_wal, refuse_damaged_wal, refuse_lone_wal
 from batcher.ledger.writer import InlineWriter, ThreadWriter, Writer
-from batcher.model import Job, JobSpec, Lane, Mode, State
+from batcher.model import Job, JobSpec, Lane, Mode, Review, State
 from batcher.ports import Facts, PlanSummary
 from batcher.storage import sync_folder
 
@@ -161,6 +161,38 @@ class SqliteLedger:
             return True, None
         other = connection.execute(self._sql["select_other_of_request"], (job.request_id, job.seq)).fetchone()
         return True, None if other is None else str(other[0])
+
+    async def redo(self, jobs: Sequence[tuple[Job, Redo]], now: float) -> None:
+        """Keep rows as they are after `Redo`, with what their specs say by now: all of them, or none where one is not done any more.
+
+        Raises `UsageError` then.
+        """
+
+        def work(connection: sqlite3.Connection) -> None:
+            for job, event in jobs:
+                found = connection.execute(self._sql["select_result"], (job.seq,)).fetchone()
+                if found is None or tuple(found) != (State.DONE, job.request_id):
+                    raise UsageError(f"row {job.row_id!r} was changed meanwhile", "Nothing was submitted. Look at it, then try again.")
+                if event.revised:
+                    connection.execute(self._sql["note_revision"], (job.seq,))
+                    _, _, *columns = spec_values(job.spec)
+                    connection.execute(self._sql["update_spec"], (*columns, job.seq))
+                connection.execute(self._sql["update_job"], job_values(job))
+                connection.execute(self._sql["insert_event"], (job.seq, now, *event_values(event)))
+
+        await self._writer.do(work, name="Redo", alone=True)
+
+    async def review(self, reviews: Mapping[int, Review | None]) -> None:
+        """Keep what a person thinks of results, by the `seq` of their rows; None takes a mark away."""
+
+        def work(connection: sqlite3.Connection) -> None:
+            for seq, review in reviews.items():
+                if review is None:
+                    connection.execute(self._sql["forget_review"], (seq,))
+                else:
+                    connection.execute(self._sql["put_review"], review_values(seq, review))
+
+        await self._writer.do(work, name="review", alone=True)
 
     async def shared_requests(self) -> Mapping[str, Sequence[str]]:
         """See the port."""

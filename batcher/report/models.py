@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from batcher.model import ExitReason, FailureKind, State
+from batcher.model import ExitReason, FailureKind, State, Verdict
 
 SCHEMA_VERSION = 1
 
@@ -43,6 +43,14 @@ class ResultTimings(_Record):
     download_s: float | None = Field(description="Download, checks and writing of all its files.")
 
 
+class ResultReview(_Record):
+    """What a person thinks of the result that the row has now."""
+
+    verdict: Verdict
+    note: str = Field(description="What should be different; may be empty.")
+    at: str = Field(description="When it was looked at: ISO 8601, UTC.")
+
+
 class ResultRow(_Record):
     """One line of `results.jsonl`: everything about one row."""
 
@@ -62,6 +70,7 @@ class ResultRow(_Record):
     submitted_at: str | None = Field(description="When the service accepted the last of them: ISO 8601, UTC.")
     cost_usd: float | None = Field(description="Of all attempts, as far as known; null where nothing is known.")
     failure: ResultFailure | None
+    review: ResultReview | None
     timings: ResultTimings
 
 

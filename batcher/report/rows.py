@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from batcher.model import Artifact, InputFile, Job, State
-from batcher.report.models import ResultFailure, ResultFile, ResultRow, ResultTimings
+from batcher.report.models import ResultFailure, ResultFile, ResultReview, ResultRow, ResultTimings
 
 INPUT_FIELDS = tuple(field.name for field in fields(InputFile))
 FILE_FIELDS = tuple(field.name for field in fields(Artifact))
@@ -16,7 +16,7 @@ FILE_FIELDS = tuple(field.name for field in fields(Artifact))
 
 def result_row(job: Job) -> ResultRow:
     """Everything about one row."""
-    spec, failure = job.spec, job.failure
+    spec, failure, mark = job.spec, job.failure, job.mark
     return ResultRow(
         id=spec.row_id,
         row=job.position,
@@ -34,6 +34,7 @@ def result_row(job: Job) -> ResultRow:
         submitted_at=None if job.submitted_at is None else iso(job.submitted_at, "milliseconds"),
         cost_usd=job.total_cost_usd,
         failure=ResultFailure(kind=failure.kind, message=failure.message, remedy=failure.remedy) if failure else None,
+        review=ResultReview(verdict=mark.verdict, note=mark.note, at=iso(mark.at, "milliseconds")) if mark else None,
         timings=ResultTimings(
             queued_s=_between(job.submitted_at, job.started_at),
             running_s=_between(job.started_at, job.produced_at),

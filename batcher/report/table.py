@@ -25,9 +25,12 @@ MOST_COLUMNS: Final = 1000
 
 _FORMULA: Final = re.compile(r"(^|[;\t\r\n])(?=[\s\"']*[=+\-@\uff1d\uff0b\uff0d\uff20\t\r\n])")
 
+_DEFUSED: Final = re.compile(r"(^|[;\t\r\n])'(?=[\s\"']*[=+\-@\uff1d\uff0b\uff0d\uff20\t\r\n])")
+
 _FIXED: Final = (
     *("id", "row", "state", "job", "model", "request_id", "attempts", "cost_usd", "submitted_at", "queued_s", "running_s", "download_s"),
-    *("failure_kind", "failure_message", "failure_remedy", "files", "file", "sha256", "size_bytes", "media_type", "width", "height", "source"),
+    *("failure_kind", "failure_message", "failure_remedy", "review", "review_note", "reviewed_at"),
+    *("files", "file", "sha256", "size_bytes", "media_type", "width", "height", "source"),
 )
 
 
@@ -71,6 +74,11 @@ def defused(text: str) -> str:
     return _FORMULA.sub(r"\1'", text.replace("\0", ""))
 
 
+def undefused(text: str) -> str:
+    """The text that `defused` made safe."""
+    return _DEFUSED.sub(r"\1", text)
+
+
 def _rows(folder: Path) -> Iterator[dict[str, Any]]:
     with (folder / FILES["results"]).open(encoding="utf-8", newline="\n") as file:
         yield from map(json.loads, file)
@@ -79,7 +87,9 @@ def _rows(folder: Path) -> Iterator[dict[str, Any]]:
 def _fixed(row: Mapping[str, Any]) -> dict[str, Any]:
     first = row["files"][0] if row["files"] else {}
     failure = {f"failure_{name}": value for name, value in (row["failure"] or {}).items()}
-    return {**row, **row["timings"], **failure, **first, "files": len(row["files"]), "file": first.get("path")}
+    mark = row.get("review") or {}
+    review = {"review": mark.get("verdict"), "review_note": mark.get("note"), "reviewed_at": mark.get("at")}
+    return {**row, **row["timings"], **failure, **review, **first, "files": len(row["files"]), "file": first.get("path")}
 
 
 def _cell(value: object) -> object:

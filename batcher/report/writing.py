@@ -11,7 +11,7 @@ from pathlib import Path
 
 from batcher.concurrency import CONCURRENCY, changes_of
 from batcher.errors import LedgerError
-from batcher.model import ExitReason, Job, Run, State
+from batcher.model import ExitReason, Job, Run, SameFiles, State
 from batcher.ports import LedgerView
 from batcher.report.models import (
     FILES,
@@ -98,11 +98,19 @@ def write_report(folder: Path, reader: LedgerView, now: float) -> Report:
             account.add(job, row)
             file.write(_visible(row.model_dump_json()))
             file.write("\n")
-        report = _report(reader, account, now)
+        report = _report(reader, account, now, reader.same_files(SAME_FILES, EXAMPLES))
     with replacing(folder / FILES["report"], "report") as file:
         file.write(_visible(report.model_dump_json(indent=2)))
         file.write("\n")
     return report
+
+
+def report_so_far(reader: LedgerView, now: float) -> Report:
+    """The account of a batch as far as it can be told without a look at its rows, and so at once: no timings, no failures, no files."""
+    account = _Account(Path())
+    account.states.update(reader.counts())
+    account.cost_usd = reader.spent_usd()
+    return _report(reader, account, now, ())
 
 
 def _visible(text: str) -> str:
@@ -122,10 +130,10 @@ def _rank(ordered: Sequence[float], percent: int) -> float:
     return ordered[-(-percent * len(ordered) // 100) - 1]
 
 
-def _report(reader: LedgerView, account: _Account, now: float) -> Report:
+def _report(reader: LedgerView, account: _Account, now: float, same_files: Sequence[SameFiles]) -> Report:
     meta, runs = reader.meta(), reader.runs()
     tallied = {state: n for state, n in reader.counts().items() if n}
-    if tallied != dict(account.states):
+    if tallied != {state: n for state, n in account.states.items() if n}:
         raise LedgerError(f"the rows do not add up: the tallies say {tallied}, the rows themselves {dict(account.states)}")
     counts = account.counts()
     ended = counts.done + counts.failed + counts.cancelled + counts.in_doubt
@@ -142,9 +150,7 @@ def _report(reader: LedgerView, account: _Account, now: float) -> Report:
         cost_unknown_rows=account.cost_unknown,
         throughput=Throughput(rows_per_s=round(ended / seconds, 3) if ended and seconds > 0 else None, run_s=round(seconds, 3)),
         files_missing=account.files_missing,
-        same_files=[
-            SameFilesGroup(sha256=same.sha256, rows=same.rows, examples=list(same.row_ids)) for same in reader.same_files(SAME_FILES, EXAMPLES)
-        ],
+        same_files=[SameFilesGroup(sha256=same.sha256, rows=same.rows, examples=list(same.row_ids)) for same in same_files],
         timings=account.timings(),
         failures=account.failures(),
         requests=Requests(**reader.requests()),

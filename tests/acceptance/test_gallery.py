@@ -106,7 +106,7 @@ def test_a_stop_while_it_is_written_leaves_the_page_that_was_there(ran: Path, mo
     before = page.read_bytes()
     stopper, view = Stopper(), Said()
     monkeypatch.setattr(
-        "batcher.report.gallery.writing._enter", lambda folder: stopper.stop(ExitReason.INTERRUPTED) if folder.name == "rows" else None
+        "batcher.report.gallery.writing.enter", lambda folder: stopper.stop(ExitReason.INTERRUPTED) if folder.name == "rows" else None
     )
     assert _show_gallery(ran / "out", written, view, stopper) == page
     assert page.read_bytes() == before

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import signal
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -61,11 +64,46 @@ def test_verify(tmp_path: Path) -> None:
     assert (tmp_path / "out" / "checked" / "results" / "mug-breakfast.png").is_file()
 
 
+def test_review(tmp_path: Path) -> None:
+    follow(HOW_TO / "review.md", tmp_path)
+    assert counts(tmp_path) == {"judged": {"done": 8}, "monday": {"done": 8}, "tuesday": {"done": 8}}
+    earlier = {path.name.partition(".")[0] for path in (tmp_path / "out" / "judged" / "results" / "earlier").iterdir()}
+    assert earlier == {"bottle-bathroom", "lamp-desk"}
+    assert [path.name for path in (tmp_path / "out" / "approved").glob("*.png")] == ["mug-breakfast.png"]
+
+
 def test_gallery(tmp_path: Path) -> None:
     follow(HOW_TO / "gallery.md", tmp_path)
     assert counts(tmp_path) == {"looked_at": {"done": 8}}
     assert (tmp_path / "out" / "looked_at" / "report.html").is_file()
     assert len((tmp_path / "rows.csv").read_text("utf-8-sig").splitlines()) == 9
+
+
+def test_live_page(tmp_path: Path) -> None:
+    shutil.copytree(SAMPLES, tmp_path / "sample_manifests")
+    with service(tmp_path, "--speed", 100, "--art", "plain") as running:
+        reader = Reader(tmp_path, running)
+        reader.env["BROWSER"] = "true"
+        for block in blocks(HOW_TO / "live-page.md"):
+            _, serve, arguments = block.text.strip().partition("batcher serve ")
+            if serve:
+                first = show(reader, arguments.replace("/path/to/out", "out/live"))
+                assert first.startswith("http://")
+                assert ("#token=" in first) == ("--host" in arguments)
+            else:
+                reader.follow(block)
+    assert counts(tmp_path) == {"live": {"done": 8}}
+
+
+def show(reader: Reader, arguments: str) -> str:
+    """The first line of what `batcher serve` says."""
+    command = [sys.executable, "-m", "batcher", "serve", *arguments.split()]
+    with subprocess.Popen(command, cwd=reader.folder, env=reader.env, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        first = process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 0
+    return first
 
 
 def test_simulator(tmp_path: Path) -> None:

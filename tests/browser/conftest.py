@@ -26,6 +26,22 @@ PICTURES = os.environ.get("BATCHER_PICTURES", "")
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 PHOTOS = sorted((SAMPLES / "photos").glob("*.jpg"))
 SIZE = {"width": 1360, "height": 900}
+SHOP: Any = {
+    "rows": [{"id": path.stem, "image": f"photos/{path.name}", "keep": f"the {path.stem} and its label"} for path in PHOTOS],
+    "job": "background_replacement",
+    "head": {
+        "matrix": {
+            "background": {
+                "night_street": "a moody nighttime city street, warm shop lights, wet asphalt",
+                "beach": "a sandy beach at golden hour, calm sea, warm low sun",
+                "forest": "a mossy forest floor, soft light through the trees",
+                "kitchen": "a bright kitchen counter, morning light from a window",
+            }
+        },
+        "defaults": {"aspect_ratio": "1:1"},
+    },
+}
+"""Twelve products before four backgrounds each."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -94,10 +110,10 @@ Look = Callable[..., Awaitable[Visit]]
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def look(browser: Browser) -> AsyncIterator[Look]:
-    """Opens the gallery in a folder, as a person who was never there; checks at the end that nothing went wrong unseen."""
+    """Opens the gallery in a folder, or a page at an address, as a person who was never there; checks at the end that nothing went wrong unseen."""
     visits: list[Visit] = []
 
-    async def open_page(folder: Path, fragment: str = "", **options: Any) -> Visit:
+    async def open_page(where: Path | str, fragment: str = "", *, is_gallery: bool = True, **options: Any) -> Visit:
         context = await browser.new_context(**{"viewport": SIZE, "reduced_motion": "reduce", **options})
         page = await context.new_page()
         visit = Visit(page)
@@ -105,8 +121,9 @@ async def look(browser: Browser) -> AsyncIterator[Look]:
         page.on("request", lambda request: visit.requests.append(request.url))
         page.on("console", lambda message: visit.messages.append(message.text))
         page.on("pageerror", lambda error: visit.errors.append(str(error)))
-        await page.goto(f"{(folder / 'report.html').as_uri()}{fragment}")
-        await loaded(page)
+        await page.goto(f"{where if isinstance(where, str) else (where / 'report.html').as_uri()}{fragment}")
+        if is_gallery:
+            await loaded(page)
         return visit
 
     yield open_page
@@ -129,19 +146,7 @@ async def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Twelve products before four backgrounds each: two failed, one is in doubt."""
     return await make(
         tmp_path_factory.mktemp("shop") / "autumn shop",
-        rows=[{"id": path.stem, "image": f"photos/{path.name}", "keep": f"the {path.stem} and its label"} for path in PHOTOS],
-        job="background_replacement",
-        head={
-            "matrix": {
-                "background": {
-                    "night_street": "a moody nighttime city street, warm shop lights, wet asphalt",
-                    "beach": "a sandy beach at golden hour, calm sea, warm low sun",
-                    "forest": "a mossy forest floor, soft light through the trees",
-                    "kitchen": "a bright kitchen counter, morning light from a window",
-                }
-            },
-            "defaults": {"aspect_ratio": "1:1"},
-        },
+        **SHOP,
         faults=(
             "generation:fail:contains=asphalt; keep the candle,error=the picture was blocked by a content filter",
             "generation:fail:contains=trees; keep the teapot,error=out of memory on the worker",

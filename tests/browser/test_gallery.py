@@ -6,9 +6,14 @@ import csv
 import io
 import json
 import shutil
+import time
 from pathlib import Path
 
-from batcher.model import State
+from batcher.ledger import LedgerReader
+from batcher.model import State, Verdict
+from batcher.report import write_report
+from batcher.report.gallery import write_gallery
+from batcher.review import marks_by_hand, open_marks, review
 from tests.browser.conftest import Look, Visit
 from tests.support.command import results
 
@@ -165,6 +170,31 @@ async def test_a_review_by_keys_alone_outlasts_a_reload_and_is_saved(look: Look,
     assert table[2]["note"] == '\'=HYPERLINK("http://x"), less rain', "no spreadsheet calculates it"
     row = results(shop)[0]
     assert (table[0]["sha256"], table[0]["request_id"]) == (row["files"][0]["sha256"], row["request_id"])
+
+
+async def test_the_marks_of_the_ledger_are_there_and_the_newer_one_holds(look: Look, shop: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(shop, folder, ignore=shutil.ignore_patterns(".simulator"))
+    first, second, third = [row["id"] for row in results(folder) if row["state"] == "done"][:3]
+    await review(folder, marks_by_hand({Verdict.ACCEPTED: [first], Verdict.REJECTED: [second], Verdict.REDO: [third]}, "less rain"))
+    with LedgerReader(folder / "ledger.db") as reader:
+        write_gallery(folder, write_report(folder, reader, time.time()))
+    visit = await look(folder, accept_downloads=True)
+    assert await visit.page.inner_text("#save") == "Save review (3)"
+    await visit.page.select_option("#review", "redo")
+    assert await visit.names() == [third]
+    await visit.press("ArrowRight", "0")  # taken away, by whoever looks now
+    await visit.page.select_option("#review", "reject")
+    await visit.press("ArrowRight", "1")
+    await visit.reload()
+    await visit.page.select_option("#review", "accept")
+    assert await visit.names() == [first, second]
+    async with visit.page.expect_download() as downloading:
+        await visit.page.click("#save")
+    saved = tmp_path / "review.csv"
+    await (await downloading.value).save_as(saved)
+    reviewed = await review(folder, open_marks(saved))
+    assert (reviewed.unchanged, dict(reviewed.marked), reviewed.cleared) == (1, {Verdict.ACCEPTED: 1}, 1)
 
 
 async def test_a_mark_is_of_the_very_result_that_was_looked_at(look: Look, shop: Path, tmp_path: Path) -> None:

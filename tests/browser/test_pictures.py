@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from tests.browser.conftest import PICTURES, Look, Visit
+from batcher import Batch
+from batcher.cli.serving import ReviewAlone
+from batcher.live import LivePage
+from batcher.simulator import SimulatorSettings
+from tests.browser.conftest import PICTURES, SHOP, Look, Visit
+from tests.support.command import SAMPLES
 
 pytestmark = pytest.mark.skipif(not PICTURES, reason="pictures are taken by scripts/screenshots")
 
@@ -60,3 +66,17 @@ async def test_the_summary(look: Look, shop: Path, place: Path) -> None:
     visit = await look(shop, color_scheme="light")
     await visit.page.click("[data-view=summary]")
     await shoot(visit, place / "summary.jpg")
+
+
+async def test_the_live_page_half_way(look: Look, place: Path, tmp_path: Path) -> None:
+    out = tmp_path / "autumn shop"
+    faults = ("generation:fail:contains=asphalt; keep the candle,error=the picture was blocked by a content filter",)
+    batch = Batch(out=out, base_dir=SAMPLES, concurrency=48, simulate=SimulatorSettings(seed=7, speed=1.2, slots=24, faults=faults), **SHOP)
+    async with asyncio.TaskGroup() as group, LivePage(out, keep=ReviewAlone(out).keep, port=0) as served:
+        running = group.create_task(batch.run_async())
+        visit = await look(served.url, color_scheme="light")
+        await visit.page.wait_for_function("() => Number(document.querySelector('[data-state=done] b')?.textContent) >= 22", timeout=120_000)
+        await shoot(visit, place / "live.jpg")
+        batch.stop()
+        batch.stop()
+        await running

@@ -38,7 +38,7 @@ T = TypeVar("T")
 
 NAMES = "abcd"
 STEMS = ["a", "A", "b", "x"]
-PERMITS = {"Died", "Cancelled", "Retry", "Resubmit"}
+PERMITS = {"Died", "Cancelled", "Retry", "Redo", "Resubmit"}
 """Events after which a row that had a request may be submitted once more."""
 
 # ── what is drawn ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -62,6 +62,7 @@ EVENTS: dict[type, st.SearchStrategy[Any]] = {
     events.Saved: st.builds(events.Saved, FILES, st.floats(0, 900)),
     events.Broken: st.builds(events.Broken, FAILURES, st.sampled_from([True, True, False]), WAITS),
     events.Retry: st.builds(events.Retry, st.booleans()),
+    events.Redo: st.builds(events.Redo, st.none() | st.just({"prompt": "another"}), st.none() | st.just(True)),
     **{kind: st.builds(kind, FAILURES) for kind in (events.Lost, events.Contested, events.Expired, events.Missing)},
     **{kind: st.just(kind()) for kind in (events.Claimed, events.Cancelled, events.Found, events.Resubmit, events.Abandon)},
 }

@@ -1,20 +1,26 @@
 from __future__ import annotations
 
+import random
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from batcher.app import Decide
 from batcher.clock import LoopClock
-from batcher.decisions import adopt_requests, all_of, resolve_doubt, retry_ended
-from batcher.errors import UsageError
-from batcher.events import Accepted, Cancelled, Claimed, Died, Lost, Produced
+from batcher.decisions import RedoPlan, adopt_requests, all_of, plan_redo, redo, resolve_doubt, retry_ended
+from batcher.discovery import Definitions
+from batcher.errors import ReviewError, UsageError
+from batcher.events import Accepted, Cancelled, Claimed, Died, Lost, Produced, Redo, Saved
 from batcher.ledger import LedgerReader
-from batcher.model import Failure, FailureKind, State
+from batcher.model import Failure, FailureKind, Review, State, Verdict
+from batcher.plan import fingerprint
+from batcher.revising import Reviser
 from batcher.settings import RunSettings
+from batcher.storage import LocalStorage
 from tests.support.engine_world import make_spec
-from tests.support.ledgers import NO, TO_STATE, Book
+from tests.support.ledgers import FILE, NO, TO_STATE, Book
 
 STALLED = Failure(FailureKind.STALLED, "too long")
 ENDED = (State.FAILED, State.CANCELLED)
@@ -126,3 +132,71 @@ async def test_what_a_person_decided_is_written_down_like_everything_else(book: 
     assert (await book.row("failed")).total_cost_usd == 0.08
     job = await book.move("failed", (Claimed(), Accepted("r2"), Produced(("u",), 0.08)))
     assert job.total_cost_usd == 0.16
+
+
+# ── rows that are made again for their results ──
+
+
+SHA = FILE.sha256
+
+
+async def reviewed(book: Book, **verdicts: Verdict) -> None:
+    for name in verdicts:
+        file = replace(FILE, path=f"results/{name}.png")
+        await book.move(name, (Claimed(), Accepted(f"r-{name}"), Produced(("https://x/a",), 0.08), Saved((file,), 1.0)))
+    rows = {job.row_id: job.seq for job in await book.rows()}
+    await book.ledger.review({rows[name]: Review(verdict, "no people", 0.0, f"r-{name}", SHA) for name, verdict in verdicts.items()})
+
+
+@pytest.fixture
+async def shop(tmp_path: Path) -> AsyncIterator[Book]:
+    book = Book(tmp_path / "ledger.db")
+    specs = [make_spec(name) for name in "abcd"]
+    await book.plan(*(replace(spec, fingerprint=fingerprint(spec.model, spec.body)) for spec in specs))
+    await reviewed(book, a=Verdict.REJECTED, b=Verdict.REDO, c=Verdict.ACCEPTED, d=Verdict.REJECTED)
+    yield book
+    await book.ledger.aclose()
+
+
+def chosen(book: Book, *verdicts: Verdict, rows: list[str] | None = None, **changes: str) -> RedoPlan:
+    assert book.path is not None
+    reviser = Reviser(Definitions(), changes, reseed=False, rng=random.Random(1), folder=book.path.parent) if changes else None
+    with LedgerReader(book.path) as reader:
+        return plan_redo(reader, verdicts, rows, reviser)
+
+
+async def test_rows_are_made_again_by_their_marks_and_their_files_put_beside(shop: Book, tmp_path: Path) -> None:
+    (tmp_path / "results").mkdir()
+    for name in "abcd":
+        (tmp_path / "results" / f"{name}.png").write_bytes(name.encode())
+    plan = chosen(shop, Verdict.REJECTED)
+    assert ([job.row_id for job, _ in plan.rows], plan.same, dict(plan.verdicts)) == (["a", "d"], 2, {Verdict.REJECTED: 2})
+    assert await carried_out(shop, redo(plan, LocalStorage(tmp_path))) == 2
+    assert [name for name, state in (await states(shop)).items() if state is State.PLANNED] == ["a", "d"]
+    assert sorted(path.name[:2] for path in (tmp_path / "results").rglob("*.png")) == ["a.", "b.", "c.", "d."]
+    assert sorted(path.name for path in (tmp_path / "results").glob("*.png")) == ["b.png", "c.png"]
+    with pytest.raises(UsageError, match="2 rows of the batch are still to be submitted"):
+        chosen(shop, Verdict.REDO)
+    with pytest.raises(UsageError, match="was changed meanwhile"):
+        await carried_out(shop, redo(plan, LocalStorage(tmp_path)))
+
+
+async def test_a_change_is_made_to_the_chosen_rows_only(shop: Book, tmp_path: Path) -> None:
+    plan = chosen(shop, Verdict.REDO, Verdict.REJECTED, rows=["b", "b"], prompt="{prompt}, {note}")
+    assert ([event for _, event in plan.rows], plan.same) == ([Redo({"prompt": "picture of b, no people"}, revised=True)], 0)
+    await carried_out(shop, redo(plan, LocalStorage(tmp_path)))
+    assert (await shop.row("b")).spec.body == {"prompt": "picture of b, no people"}
+    assert (await shop.row("a")).spec.body == {"prompt": "picture of a"}
+
+
+async def test_rows_that_cannot_be_made_again_so_are_told(shop: Book) -> None:
+    for rows, message in [(["c"], "'c' is marked accepted, not rejected"), (["b"], "'b' is marked redo"), (["nobody"], "no row 'nobody'")]:
+        with pytest.raises(UsageError, match=message):
+            chosen(shop, Verdict.REJECTED, rows=rows)
+    with pytest.raises(ReviewError) as caught:
+        chosen(shop, Verdict.REJECTED, prompt="{nope}", size="{nope}")
+    assert [(problem.field, problem.more_rows) for problem in caught.value.problems] == [("prompt", 1), ("size", 1)]
+    assert set((await states(shop)).values()) == {State.DONE}
+    await shop.ledger.review(dict.fromkeys(range(1, 5)))
+    with pytest.raises(UsageError, match="no row is marked rejected"):
+        chosen(shop, Verdict.REJECTED)

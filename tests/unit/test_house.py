@@ -16,11 +16,12 @@ import jobs
 ROOT = Path(__file__).parents[2]
 SOURCES = sorted(path for package in ("batcher", "jobs") for path in (ROOT / package).rglob("*.py"))
 MODULE_LINES = 400
-LONG_MODULES: dict[str, str] = {}
+LONG_MODULES = {"batcher/cli/commands.py": "one function a command, and most lines of it are its options"}
 """Modules over 400 lines, each with its reason."""
 TASKS_BY_HAND = {
     "batcher/batch.py": "an async generator must not yield from within a task group; it waits for its one task itself",
     "batcher/cli/running.py": "the outermost task of the process, for a signal to cancel",
+    "batcher/live/server.py": "looks at the ledger beside a run, which must not end where looking fails",
 }
 VAGUE_NAMES = {"utils", "util", "helpers", "helper", "common", "misc", "shared", "tools"}
 MUTABLE = (ast.List, ast.Dict, ast.Set, ast.ListComp, ast.DictComp, ast.SetComp)

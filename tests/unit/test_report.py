@@ -15,7 +15,7 @@ from batcher.concurrency import CONCURRENCY, ConcurrencyLimit
 from batcher.errors import LedgerError, OutputError
 from batcher.events import Accepted, Cancelled, Claimed, Died, Lost, Produced, Refused, Running, Saved
 from batcher.ledger import LedgerReader
-from batcher.model import Artifact, ExitReason, Failure, FailureKind, InputFile, Job, State
+from batcher.model import Artifact, ExitReason, Failure, FailureKind, InputFile, Job, Review, State, Verdict
 from batcher.report import FILES, Report, ResultRow, result_row, sweep, write_report
 from batcher.report.rows import iso
 from batcher.report.writing import EXAMPLES, spread
@@ -126,6 +126,7 @@ def test_one_row_says_everything_about_it() -> None:
     job = Job(
         7, spec, State.DONE, attempts=2, request_id="r", submitted_at=NOW, started_at=NOW + 1.23456, produced_at=NOW + 5, download_s=0.98765,
         artifacts=(FILE, video), cost_usd=0.08, earlier_cost_usd=0.04, position=3,
+        review=Review(Verdict.REDO, "no people", NOW + 9, "r", FILE.sha256),
     )  # fmt: skip
     assert json.loads(result_row(job).model_dump_json()) == {
         "id": "a",
@@ -147,6 +148,7 @@ def test_one_row_says_everything_about_it() -> None:
         "submitted_at": "2027-01-15T08:00:00.000Z",
         "cost_usd": 0.12,
         "failure": None,
+        "review": {"verdict": "redo", "note": "no people", "at": "2027-01-15T08:00:09.000Z"},
         "timings": {"queued_s": 1.235, "running_s": 3.765, "download_s": 0.988},
     }
 

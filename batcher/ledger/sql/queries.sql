@@ -4,7 +4,9 @@
 SELECT j.position, s.seq, s.key, s.row_id, s.fingerprint, s.job, s.model, s.body, s.stem, s.fields, s.axes, s.inputs, s.source,
        j.state, j.attempts, j.refusals, j.fetches, j.request_id, j.queued, j.queue_position, j.not_before, j.submitted_at, j.started_at,
        j.produced_at, j.ended_at, j.download_s, j.outputs, j.artifacts, j.cost_usd, j.earlier_cost_usd, j.unpriced, j.failure, j.cancel, j.cancel_refused,
-       j.polls, j.poll_failures
+       j.polls, j.poll_failures,
+       (SELECT json_object('verdict', verdict, 'note', note, 'at', at, 'request_id', request_id, 'sha256', sha256) FROM reviews
+        WHERE reviews.seq = s.seq) AS review
 FROM jobs AS j JOIN specs AS s USING (seq)
 
 -- name: where_claimable
@@ -27,6 +29,12 @@ WHERE j.listed AND j.state = :state AND j.position > :after ORDER BY j.position 
 
 -- name: where_last_of_state
 WHERE j.listed AND j.state = :state ORDER BY j.position DESC LIMIT :limit
+
+-- name: where_among
+WHERE j.listed AND j.seq IN (SELECT value FROM json_each(:seqs)) ORDER BY j.position
+
+-- name: where_page_of_key
+WHERE j.listed AND s.key > :after ORDER BY s.key LIMIT :limit
 
 -- name: where_row
 WHERE j.listed AND s.row_id = :row_id
@@ -53,6 +61,9 @@ WHERE seq = ?
 -- name: select_state
 SELECT state FROM jobs WHERE seq = ?
 
+-- name: select_result
+SELECT state, request_id FROM jobs WHERE seq = ?
+
 -- name: insert_event
 INSERT INTO events (seq, at, name, detail) VALUES (?, ?, ?, ?)
 
@@ -76,8 +87,22 @@ UPDATE tallies SET rows = (SELECT count(*) FROM jobs) WHERE state = 'planned'
 
 -- name: select_known
 SELECT s.key, s.seq, s.fingerprint, s.row_id, s.stem, s.fields, s.axes, s.inputs, s.source, j.state, j.position, j.listed, j.request_id,
-       seen.seq IS NOT NULL AS is_seen
+       seen.seq IS NOT NULL AS is_seen, revisions.planned
 FROM json_each(?) AS wanted JOIN specs AS s ON s.key = wanted.value JOIN jobs AS j USING (seq) LEFT JOIN seen USING (seq)
+LEFT JOIN revisions USING (seq)
+
+-- name: put_review
+INSERT INTO reviews (seq, verdict, note, at, request_id, sha256) VALUES (?, ?, ?, ?, ?, ?)
+ON CONFLICT (seq) DO UPDATE SET verdict = excluded.verdict, note = excluded.note, at = excluded.at, request_id = excluded.request_id, sha256 = excluded.sha256
+
+-- name: forget_review
+DELETE FROM reviews WHERE seq = ?
+
+-- name: note_revision
+INSERT OR IGNORE INTO revisions (seq, planned) SELECT seq, fingerprint FROM specs WHERE seq = ?
+
+-- name: forget_revision
+DELETE FROM revisions WHERE seq = ?
 
 -- name: update_spec
 UPDATE specs SET fingerprint = ?, job = ?, model = ?, body = ?, stem = ?, fields = ?, axes = ?, inputs = ?, source = ? WHERE seq = ?
@@ -237,3 +262,9 @@ SELECT seq, artifacts FROM jobs WHERE artifacts IS NOT NULL AND seq > ? ORDER BY
 
 -- name: select_events
 SELECT at, name, detail FROM events WHERE seq = ? ORDER BY id
+
+-- name: select_last_event
+SELECT coalesce(max(id), 0) FROM events
+
+-- name: select_events_after
+SELECT id, seq FROM events WHERE id > ? ORDER BY id LIMIT ?

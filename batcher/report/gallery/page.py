@@ -23,12 +23,13 @@ POLICY: Final = {
 """What a page on a disk may do. `{nonce}` stands for a word that nobody else knows."""
 
 
-def render_page(head: Mapping[str, object], *, nonce: str, policy: Mapping[str, str] = POLICY) -> str:
-    """The page as HTML.
+def render_page(head: Mapping[str, object], *, nonce: str, policy: Mapping[str, str] = POLICY, is_live: bool = False) -> str:
+    """The page as HTML; one that is live gets its rows, and what changes, from whoever serves it (`batcher.live`).
 
     `head` is JSON that the script reads: `report`, the account of the batch as in `report.json`; `thumbnails`, the address of the folder of small
     pictures; `chunks`, the scripts that hold the rows, each with its address `src` and its number of `rows`; and `part_rows`, how many of them a
     browser should hold at a time. Addresses start from the page.
+    The head of a live page has `run` besides: how the last run is.
     """
     templates = Environment(loader=PackageLoader("batcher.report.gallery"), autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     return templates.get_template("page.html.j2").render(
@@ -36,7 +37,8 @@ def render_page(head: Mapping[str, object], *, nonce: str, policy: Mapping[str, 
         nonce=nonce,
         policy="; ".join(f"{directive} {sources}" for directive, sources in policy.items()).format(nonce=nonce),
         style=_source(templates, "gallery.css"),
-        script=_source(templates, "gallery.js"),
+        scripts=[_source(templates, name) for name in (["live.js"] if is_live else []) + ["gallery.js"]],
+        is_live=is_live,
     )
 
 

@@ -11,7 +11,7 @@ import io
 import json
 import os
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass
@@ -83,6 +83,19 @@ class Thumbnails:
                 threads.shutdown(cancel_futures=True)
         return left
 
+    def one(self, row: Mapping[str, Any], sha256: str, *, is_large: bool) -> bytes | None:
+        """The small version of a picture of `row`, a line of `results.jsonl`; made, and kept where that can be, if it is missing. Blocks.
+
+        None where there can be none.
+        """
+        for picture in self._pictures_of(row):
+            if picture.sha256 == sha256 and picture.is_large >= is_large:
+                made = _shrunk(picture)
+                with suppress(OSError):  # the disk may be full, or not ours to write to
+                    self._keep(picture, made)
+                return dict(made).get(is_large)
+        return None
+
     def path(self, sha256: str, *, is_large: bool = False) -> Path:
         """Where the small version of a picture is, if there is one."""
         return self._place / sha256[:2] / f"{sha256}{'-large' if is_large else ''}.webp"
@@ -107,27 +120,35 @@ class Thumbnails:
     def _pictures(self) -> Iterator[_Picture]:
         with (self._folder / FILES["results"]).open(encoding="utf-8", newline="\n") as file:
             for line in file:
-                row = json.loads(line)
-                for result in row["files"]:
-                    if _is_picture(result):
-                        path = self._folder / result["path"]
-                        yield _Picture(path, self._folder, result["sha256"], result["size_bytes"], result["media_type"] in _UNSHOWN)
-                for sent in row["input_files"]:
-                    if _is_picture(sent):
-                        yield _Picture(Path(sent["path"]), None, sent["sha256"], sent["size_bytes"], is_large=True)
+                yield from self._pictures_of(json.loads(line))
+
+    def _pictures_of(self, row: Mapping[str, Any]) -> Iterator[_Picture]:
+        for result in row["files"]:
+            if _is_picture(result):
+                path = self._folder / result["path"]
+                yield _Picture(path, self._folder, result["sha256"], result["size_bytes"], result["media_type"] in _UNSHOWN)
+        for sent in row["input_files"]:
+            if _is_picture(sent):
+                yield _Picture(Path(sent["path"]), None, sent["sha256"], sent["size_bytes"], is_large=True)
 
     def _shrink(self, picture: _Picture) -> bool:
         """Make what is missing of one picture. In a thread. False where that cannot be."""
-        try:
-            with open_regular(picture.path, picture.within) as file:
-                if not _is_unchanged(file, picture):
-                    return False
-                made = with_picture(file, lambda image: _versions(image, is_large=picture.is_large))
-        except (OSError, InputError, MediaError):
-            return False
+        made = _shrunk(picture)
+        self._keep(picture, made)
+        return bool(made)
+
+    def _keep(self, picture: _Picture, made: Sequence[tuple[bool, bytes]]) -> None:
         for is_large, data in made:  # the small one last: that it is there says that both are
             place(self.path(picture.sha256, is_large=is_large), data, gallery=self._place.parent)
-        return True
+
+
+def _shrunk(picture: _Picture) -> list[tuple[bool, bytes]]:
+    """The versions that are wanted of one picture; none where it is gone, is another by now, or cannot be decoded."""
+    try:
+        with open_regular(picture.path, picture.within) as file:
+            return with_picture(file, lambda image: _versions(image, is_large=picture.is_large)) if _is_unchanged(file, picture) else []
+    except (OSError, InputError, MediaError):
+        return []
 
 
 def _is_picture(file: dict[str, Any]) -> bool:

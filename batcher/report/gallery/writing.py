@@ -50,7 +50,7 @@ def write_gallery(folder: Path, report: Report, *, go_on: Callable[[], bool] = l
     own = folder / GALLERY
     try:
         for each in (own, own / ROWS, own / THUMBNAILS):
-            _enter(each)
+            enter(each)
         chunks: list[dict[str, Any]] = []
         for lines in _chunks(folder / FILES["results"]):
             if not go_on():
@@ -69,7 +69,7 @@ def write_gallery(folder: Path, report: Report, *, go_on: Callable[[], bool] = l
     return Gallery(page, is_whole=go_on(), thumbnails_left=left)
 
 
-def _enter(folder: Path) -> None:
+def enter(folder: Path) -> None:
     """Make `folder`, and refuse a link in its place: it would lead out of the output folder."""
     with suppress(FileExistsError):
         folder.mkdir(0o700)

@@ -97,8 +97,10 @@ def do(batch: Batch, name: str, *flags: str, crash: str = "") -> None:
 
 
 def is_apart(point: str) -> bool:
-    """Whether another test goes to the point: what `verify` records is in `tests/acceptance/test_verify.py`."""
-    return point.partition(".")[0] in ("earlier", "Contested", "Missing", "Found")
+    """Whether another test goes to the point: what `verify` records is in `tests/acceptance/test_verify.py`,
+    what a review does in `tests/acceptance/test_review.py`.
+    """
+    return point.partition(".")[0] in ("earlier", "Contested", "Missing", "Found", "Redo", "review")
 
 
 @pytest.mark.parametrize("point", sorted(point for point in POINTS if not is_apart(point)))

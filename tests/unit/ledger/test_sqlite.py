@@ -16,7 +16,8 @@ from batcher.events import Accepted, Claimed
 from batcher.ledger import LedgerReader, SqliteLedger
 from batcher.ledger import sqlite as sqlite_module
 from batcher.ledger import writer as writer_module
-from batcher.model import State
+from batcher.ledger.statements import migrations
+from batcher.model import Review, State, Verdict
 from tests.support.engine_world import make_spec
 from tests.support.ledgers import NOW, TO_STATE, Book
 
@@ -38,7 +39,7 @@ def reached(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 async def test_everything_that_is_written_has_a_crash_point_before_and_after_it(tmp_path: Path, reached: list[str]) -> None:
     book = Book(tmp_path / "ledger.db")
     ledger = book.ledger
-    assert reached == ["ledger.opened", "ledger.migrated", "ledger.migrated"]
+    assert reached == ["ledger.opened", *["ledger.migrated"] * len(migrations())]
     reached.clear()
     await ledger.plan([make_spec("a")], dry_run=True)
     await book.rows()
@@ -51,8 +52,9 @@ async def test_everything_that_is_written_has_a_crash_point_before_and_after_it(
     await ledger.recover(NOW)
     await ledger.add_requests({"polls": 1})
     await ledger.end_run(run, NOW, "completed")
+    await ledger.review({1: Review(Verdict.REDO, "", NOW, "r", "ab")})
     named = [point for point in reached if point != "writer.taken"]
-    names = ["plan", "begin_run", "put_meta", "Claimed", "recover", "add_requests", "end_run"]
+    names = ["plan", "begin_run", "put_meta", "Claimed", "recover", "add_requests", "end_run", "review"]
     assert named == [f"{name}.{moment}" for name in names for moment in ("commit", "committed")]
     assert set(names) <= set(TRANSACTIONS)
     await ledger.aclose()
@@ -144,4 +146,4 @@ def test_nobody_else_may_read_it_at_any_moment(tmp_path: Path, monkeypatch: pyte
     modes: list[set[int]] = []
     monkeypatch.setattr(sqlite_module, "reach", lambda point: modes.append({path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}))
     Book(tmp_path / "ledger.db")
-    assert modes == [{0o600}] * 3
+    assert modes == [{0o600}] * (1 + len(migrations()))

@@ -58,6 +58,7 @@ def test_every_statement_fits_the_schema(connection: sqlite3.Connection, name: s
         ("select_jobs where_submitting", "jobs_state"),
         ("select_jobs where_page", "jobs_position"),
         ("select_jobs where_page_of_state", "jobs_state"),
+        ("select_jobs where_page_of_key", "sqlite_autoindex_specs_1"),
         ("select_jobs where_row", "specs_row_id"),
         ("next_due", "jobs_waiting"),
         ("end_waits", "jobs_waiting"),

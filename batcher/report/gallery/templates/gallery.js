@@ -32,6 +32,10 @@ const batcher = (() => {
   const stateOf = (row) => (row.state in WORDS ? row.state : "open");
   const costOf = (row) => row.cost_usd;
   const timeOf = (row) => { const { queued_s: q, running_s: r, download_s: d } = row.timings; return q === null && r === null && d === null ? null : (q || 0) + (r || 0) + (d || 0); };
+  const endOf = (row) => { // when it ended; a page on a disk works it out
+    if (row.ended_at !== undefined) return row.ended_at === null ? null : Date.parse(row.ended_at) / 1000;
+    return row.submitted_at === null || stateOf(row) === "open" ? null : Date.parse(row.submitted_at) / 1000 + (timeOf(row) || 0);
+  };
   const serviceTimeOf = (row) => { const { queued_s: q, running_s: r } = row.timings; return r === null ? null : (q || 0) + r; };
   const seedOf = (row) => row.body.seed ?? row.inputs.seed ?? null;
   function promptOf(row) {
@@ -69,9 +73,10 @@ const batcher = (() => {
 
   // -- addresses, always relative to the page
 
-  const address = (path) => path.split("/").map(encodeURIComponent).join("/");
-  const small = (file) => `${head.thumbnails}${encodeURIComponent(file.sha256.slice(0, 2))}/${encodeURIComponent(file.sha256)}.webp`;
-  const large = (file) => small(file).replace(/\.webp$/, "-large.webp");
+  const address = (file) => file.path.split("/").map(encodeURIComponent).join("/") + source.version(file);
+  const little = (file, size) => `${head.thumbnails}${encodeURIComponent(file.sha256.slice(0, 2))}/${encodeURIComponent(file.sha256)}${size}.webp${source.whose(file)}`;
+  const small = (file) => little(file, "");
+  const large = (file) => little(file, "-large");
 
   /* A picture that takes the next of its sources where one is missing, and says so where none is left. */
   function image(sources, alt, facts = {}) {
@@ -86,8 +91,8 @@ const batcher = (() => {
     return made;
   }
   const SHOWN = ["image/png", "image/jpeg", "image/webp", "image/gif", "image/avif", "image/bmp"];
-  const resultSources = (file) => (SHOWN.includes(file.media_type) ? [address(file.path), small(file)] : [large(file), small(file)]);
-  const cardSources = (file) => (SHOWN.includes(file.media_type) ? [small(file), address(file.path)] : [small(file)]);
+  const resultSources = (file) => (SHOWN.includes(file.media_type) ? [address(file), small(file)] : [large(file), small(file)]);
+  const cardSources = (file) => (SHOWN.includes(file.media_type) ? [small(file), address(file)] : [small(file)]);
 
   // -- what is known
 
@@ -98,6 +103,7 @@ const batcher = (() => {
 
   function receive({ rows: more = [], report: account, reviews: kept }) {
     for (const row of more) {
+      source.meet(row);
       const at = byId.get(row.id);
       if (at === undefined) { byId.set(row.id, rows.length); rows.push(row); } else rows[at] = row;
     }
@@ -108,7 +114,8 @@ const batcher = (() => {
   function later() {
     if (pending) return;
     pending = true;
-    requestAnimationFrame(() => { pending = false; refresh(); });
+    const now = () => { pending = false; refresh(); };
+    if (loading || view === "cards") requestAnimationFrame(now); else setTimeout(now, source.patience_ms);
   }
 
   // -- reviews: kept in this browser, for the very result that was looked at
@@ -117,10 +124,21 @@ const batcher = (() => {
   let reviews = Object.create(null);
   try { Object.assign(reviews, JSON.parse(localStorage.getItem(shelf) || "{}")); } catch { /* a browser that keeps nothing */ }
   const digestOf = (row) => (row.files.length ? row.files[0].sha256 : "");
-  const reviewOf = (row) => { const mark = Object.hasOwn(reviews, row.id) ? reviews[row.id] : null; return mark && mark.mark in MARKS && mark.sha256 === digestOf(row) ? mark : null; };
+  const VERDICTS = { accepted: "accept", rejected: "reject", redo: "redo" };
+  function ownReview(row) {
+    const mark = Object.hasOwn(reviews, row.id) ? reviews[row.id] : null;
+    return mark && mark.sha256 === digestOf(row) && !(row.review && row.review.at > mark.at) ? mark : null;
+  }
+  /* The newer of the mark that this browser has and the one that the ledger had when the page was written. */
+  function reviewOf(row) {
+    const kept = row.review && { mark: VERDICTS[row.review.verdict], note: row.review.note, sha256: digestOf(row), at: row.review.at };
+    const mark = ownReview(row) || kept;
+    return mark && mark.mark in MARKS ? mark : null;
+  }
 
   function review(row, mark, note = "") {
     if (mark) reviews[row.id] = { mark, note, sha256: digestOf(row), request_id: row.request_id, at: new Date().toISOString() };
+    else if (row.review) reviews[row.id] = { mark: "none", note: "", sha256: digestOf(row), request_id: row.request_id, at: new Date().toISOString() };
     else delete reviews[row.id];
     try { localStorage.setItem(shelf, JSON.stringify(reviews)); } catch { notice("This browser keeps no marks: save the review before you leave the page."); }
     document.dispatchEvent(new CustomEvent("batcher:review", { detail: { id: row.id, ...(mark ? reviews[row.id] : { mark: null }) } }));
@@ -128,18 +146,16 @@ const batcher = (() => {
     paint();
     countReviews();
   }
-  /* The marks that count, in the order of the rows; those of a part that is not shown come last. */
+  /* The marks that count, and those that were taken away here, in the order of the rows; those of a part that is not shown come last. */
   function marked() {
     const found = [];
-    for (const [id, mark] of Object.entries(reviews)) {
-      const row = rows[byId.get(id)];
-      if (row ? reviewOf(row) : parts.length > 1 && mark.mark in MARKS) found.push([row ? row.row : Infinity, id, mark]);
-    }
+    for (const row of rows) { const mark = ownReview(row) || reviewOf(row); if (mark) found.push([row.row, row.id, { request_id: row.request_id, ...mark }]); }
+    if (parts.length > 1) for (const [id, mark] of Object.entries(reviews)) if (!byId.has(id)) found.push([Infinity, id, mark]);
     return found.sort((a, b) => (a[0] === b[0] ? 0 : a[0] - b[0]));
   }
   function countReviews() {
-    const n = marked().length;
-    $("save").disabled = !n;
+    const all = marked(), n = all.filter(([, , mark]) => mark.mark in MARKS).length;
+    $("save").disabled = !all.length;
     $("save").textContent = n ? `Save review (${number(n)})` : "Save review";
   }
   const FORMULA = /(^|[;\t\r\n])(?=[\s"']*[=+\-@\uff1d\uff0b\uff0d\uff20\t\r\n])/g;
@@ -165,7 +181,7 @@ const batcher = (() => {
 
   // -- choosing rows
 
-  const ORDERS = { row: (row) => row.row, id: (row) => row.id, cost: costOf, time: timeOf };
+  const ORDERS = { row: (row) => row.row, id: (row) => row.id, cost: costOf, time: timeOf, ended: endOf };
   function matches(row, terms) {
     if (wish.state && stateOf(row) !== wish.state) return false;
     if (wish.model && row.model !== wish.model) return false;
@@ -194,7 +210,7 @@ const batcher = (() => {
     $("clear").hidden = !all;
     const isEmpty = !shown.length && view !== "summary" && !loading;
     $("empty").hidden = !isEmpty;
-    $("empty").textContent = rows.length ? "No row is like that." : "This batch has no rows.";
+    $("empty").textContent = rows.length ? "No row is like that." : source.empty;
     tell();
     countReviews();
     paint();
@@ -202,12 +218,15 @@ const batcher = (() => {
   let told = "";
   function tell() {
     const { counts } = report, total = report.rows;
-    $("account").textContent = [plural(total, "row"), `${usd(report.cost_usd)}${report.service === "simulator" ? ", simulated" : ""}`, moment(report.finished_at)].join(" · ");
-    const now = JSON.stringify([counts, wish.state]);
-    if (now !== told) {
-      told = now;
-      const chip = (state, word, n) => h("button", { type: "button", "aria-pressed": String(wish.state === state), onclick: () => set({ state: wish.state === state ? "" : state }) }, state && h("span", { className: `dot ${state}` }), word, h("b", { text: number(n) }));
-      $("states").replaceChildren(chip("", "All", total), ...Object.entries(WORDS).filter(([state]) => counts[state]).map(([state, word]) => chip(state, word, counts[state])));
+    $("account").textContent = [plural(total, "row"), `${usd(report.cost_usd)}${report.service === "simulator" ? ", simulated" : ""}`, source.when(report)].join(" · ");
+    const found = { "": total, ...counts }, states = ["", ...Object.keys(WORDS).filter((state) => counts[state] || wish.state === state)];
+    if (told !== states.join()) { // else the same buttons stay: one of them may have the focus, or be under a finger
+      told = states.join();
+      $("states").replaceChildren(...states.map((state) => h("button", { type: "button", "data-state": state, onclick: () => set({ state: wish.state === state ? "" : state }) }, state && h("span", { className: `dot ${state}` }), WORDS[state] || "All", h("b"))));
+    }
+    for (const chip of $("states").children) {
+      chip.setAttribute("aria-pressed", String(wish.state === chip.dataset.state));
+      chip.querySelector("b").textContent = number(found[chip.dataset.state]);
     }
   }
   function set(changes) {
@@ -219,7 +238,7 @@ const batcher = (() => {
     refresh();
     if (view === "cards" && $("bar").getBoundingClientRect().top <= 0) scrollTo({ top: Math.min(scrollY, $("main").offsetTop - $("bar").offsetHeight) });
   }
-  let surveyed = 0;
+  let surveyed = 0, offered = "";
   function choices() {
     surveyed = rows.length;
     const models = new Set(), fields = new Map();
@@ -228,10 +247,13 @@ const batcher = (() => {
       for (const [key, value] of fieldsOf(row)) { if (!fields.has(key)) fields.set(key, new Set()); const known = fields.get(key); if (known.size < 200) known.add(value); }
     }
     const option = (value, text) => h("option", { value, text });
+    known = fields;
+    const now = JSON.stringify([[...models], [...fields].map(([key, values]) => [key, values.size])]);
+    if (now === offered) return; // a list that is open stays so
+    offered = now;
     $("model").replaceChildren(option("", "all"), ...[...models].sort().map((model) => option(model, shortModel(model))));
     $("field").replaceChildren(option("", "any"), ...[...fields.keys()].filter((key) => key !== "id").sort().map((key) => option(key, key)));
     $("model").value = wish.model; $("field").value = wish.field;
-    known = fields;
     const isAxis = (key) => key.endsWith(" (axis)");
     const keys = [["picture", "picture"], ...[...fields].filter(([key, values]) => key !== "id" && !fields.has(`${key} (axis)`) && values.size > 1 && values.size < 200).map(([key]) => [key, key.replace(" (axis)", "")]), ["model", "model"], ["state", "state"]];
     for (const id of ["lines", "columns"]) $(id).replaceChildren(...keys.map(([key, text]) => option(key, text)));
@@ -257,7 +279,7 @@ const batcher = (() => {
   }
   function film(file, row, facts = {}) {
     const from = inputOf(row);
-    return h("video", { src: address(file.path), poster: from ? small(from) : undefined, muted: true, loop: true, playsInline: true, preload: "metadata", ...facts });
+    return h("video", { src: address(file), poster: from ? small(from) : undefined, muted: true, loop: true, playsInline: true, preload: "metadata", ...facts });
   }
   function picture(row) {
     const file = row.files[0];
@@ -313,7 +335,8 @@ const batcher = (() => {
     const last = Math.min(shown.length, Math.ceil((top + innerHeight + AHEAD_PX) / step) * columns);
     const wanted = new Map();
     for (let at = first; at < last; at += 1) wanted.set(shown[at].id, at);
-    const focus = chosen ? shown.indexOf(chosen) : -1;
+    const focus = chosen ? shown.indexOf(chosen) : -1, held = document.activeElement?.closest?.("#grid .open, #grid .quick button") || null;
+    const heldAs = held && [held.closest("li"), held.dataset.mark];
     if (focus >= 0) wanted.set(chosen.id, focus); // what has the focus stays, wherever one scrolls to
     for (const [id, each] of cards) if (!wanted.has(id) || each.row !== shown[wanted.get(id)]) { each.made.remove(); cards.delete(id); }
     for (const [id, at] of wanted) {
@@ -335,6 +358,7 @@ const batcher = (() => {
       if (made.parentNode !== grid || made.previousSibling !== before) grid.insertBefore(made, before ? before.nextSibling : grid.firstChild);
       before = made;
     }
+    if (heldAs && !heldAs[0].isConnected && chosen && cards.has(chosen.id)) cards.get(chosen.id).made.querySelector(heldAs[1] ? `[data-mark="${heldAs[1]}"]` : ".open").focus({ preventScroll: true });
   }
 
   // -- the contact sheet: as a table of which only what is in view is in the document
@@ -422,7 +446,7 @@ const batcher = (() => {
     const state = stateOf(row), mark = Object.hasOwn(reviews, row.id) ? reviews[row.id] : null, parts = [];
     const block = (title, ...inner) => h("div", {}, h("h3", { text: title }), ...inner);
     parts.push(h("div", {}, h("span", { className: `badge ${state}`, text: row.state === state ? WORDS[state] : OPEN[row.state] || spoken(row.state) })));
-    if (mark && !reviewOf(row)) parts.push(h("p", { className: "note", text: `An earlier result of this row was ${MARKS[mark.mark]?.[2] || "marked"}.` }));
+    if (mark && mark.mark in MARKS && mark.sha256 !== digestOf(row)) parts.push(h("p", { className: "note", text: `An earlier result of this row was ${MARKS[mark.mark]?.[2] || "marked"}.` }));
     if (reviewOf(row)?.note) parts.push(h("p", { className: "note", text: reviewOf(row).note }));
     if (row.failure && row.files.length) parts.push(h("div", { className: `failure ${state}` }, h("b", { text: KINDS[row.failure.kind] || spoken(row.failure.kind) }), h("p", { text: row.failure.message }), row.failure.remedy && h("p", {}, ...prose(row.failure.remedy))));
     if (promptOf(row)) parts.push(block("Prompt", h("p", { className: "said", text: promptOf(row) })));
@@ -432,7 +456,7 @@ const batcher = (() => {
       ...Object.entries(LABELS).map(([key, label]) => [label, row.timings[key] === null ? null : seconds(row.timings[key])]), ["Request id", row.request_id], ["Manifest", row.source]])));
     const given = [...Object.entries(row.axes).map(([key, value]) => [`${key} (axis)`, value]), ...Object.entries(row.inputs)];
     if (given.length) parts.push(block("Fields", pairs(given, true)));
-    if (row.files.length) parts.push(block(row.files.length > 1 ? "Files" : "File", ...row.files.map((file) => h("p", { className: "quiet" }, h("a", { href: address(file.path), target: "_blank", rel: "noopener noreferrer", text: file.path }), ` ${[file.width && `${file.width} × ${file.height}`, bytes(file.size_bytes)].filter(Boolean).join(" · ")}`))));
+    if (row.files.length) parts.push(block(row.files.length > 1 ? "Files" : "File", ...row.files.map((file) => h("p", { className: "quiet" }, h("a", { href: address(file), target: "_blank", rel: "noopener noreferrer", text: file.path }), ` ${[file.width && `${file.width} × ${file.height}`, bytes(file.size_bytes)].filter(Boolean).join(" · ")}`))));
     parts.push(h("details", {}, h("summary", { text: "The request as it was sent" }), h("pre", { text: JSON.stringify(row.body, null, 2) })));
     return parts;
   }
@@ -458,8 +482,8 @@ const batcher = (() => {
       else if (isPicture(file) && from) place.replaceChildren(slider(row, file, from));
       else if (isPicture(file)) place.replaceChildren(image(resultSources(file), `Result of ${row.id}`));
       else if (isFilm(file)) { const made = film(file, row, { controls: true, "aria-label": `Result of ${row.id}` }); place.replaceChildren(made); if (!matchMedia("(prefers-reduced-motion: reduce)").matches) made.play().catch(() => {}); }
-      else if (file.media_type.startsWith("audio/")) place.replaceChildren(h("audio", { src: address(file.path), controls: true, "aria-label": `Result of ${row.id}` }));
-      else place.replaceChildren(h("a", { href: address(file.path), text: file.path }));
+      else if (file.media_type.startsWith("audio/")) place.replaceChildren(h("audio", { src: address(file), controls: true, "aria-label": `Result of ${row.id}` }));
+      else place.replaceChildren(h("a", { href: address(file), text: file.path }));
       $("strip").hidden = row.files.length < 2;
       $("strip").replaceChildren(...(row.files.length < 2 ? [] : row.files.map((each, n) => h("button", { type: "button", "aria-label": `File ${n + 1}`, "aria-pressed": String(n === fileAt), onclick: () => { fileAt = n; paintStage(); } }, isPicture(each) ? image(cardSources(each), "") : String(n + 1)))));
     }
@@ -469,7 +493,7 @@ const batcher = (() => {
     $("previous").disabled = at <= 0; $("next").disabled = at < 0 || at === shown.length - 1;
     const mark = reviewOf(row)?.mark;
     for (const button of document.querySelectorAll(".verdict button")) button.setAttribute("aria-pressed", String(button.dataset.mark === mark));
-    const now = JSON.stringify([row, mark, reviews[row.id]?.note]);
+    const now = JSON.stringify([row, mark, reviewOf(row)?.note]);
     if ($("facts").dataset.now !== now) { $("facts").dataset.now = now; $("facts").replaceChildren(...facts(row)); }
   }
   let pushed = false;
@@ -578,7 +602,7 @@ const batcher = (() => {
   const link = (id) => h("a", { href: `#row=${encodeURIComponent(id)}`, text: id });
   function table(titles, lines) { return h("table", {}, h("thead", {}, h("tr", {}, ...titles.map((each) => h("th", { scope: "col", text: each })))), h("tbody", {}, ...lines.map((line) => h("tr", {}, ...line.map((each) => h("td", {}, each)))))); }
   function paintSummary() {
-    const { counts } = report, partly = rows.length < report.rows ? `of the ${number(rows.length)} rows that are loaded` : "";
+    const report = source.account(), { counts } = report, partly = rows.length < report.rows ? `of the ${number(rows.length)} rows that are loaded` : "";
     const block = (title, small, ...inner) => h("div", { className: "block" }, h("h2", {}, title, small && h("small", { text: small })), ...inner);
     const figure = (term, value) => h("div", {}, h("dt", { text: term }), h("dd", { text: value }));
     const account = block("The batch", report.service === "simulator" ? "simulated: nothing was spent" : report.service,
@@ -635,21 +659,35 @@ const batcher = (() => {
     if (keep) try { localStorage.setItem("batcher/theme", to); } catch { /* for this visit only, then */ }
   }
 
-  // -- the rows, from chunks: scripts beside the page, since a page on a disk may read nothing else
+  // -- where rows come from. A source has its rows in `parts`, and loads one of them.
 
-  let loading = false, part = 0;
-  const parts = [];
-  for (const chunk of head.chunks) { if (!parts.length || parts.at(-1).rows + chunk.rows > head.part_rows) parts.push({ chunks: [], rows: 0 }); parts.at(-1).chunks.push(chunk); parts.at(-1).rows += chunk.rows; }
-  function load(to) {
-    part = to; rows = []; byId = new Map(); loading = true; surveyed = -1;
-    $("part").value = String(to);
-    const scripts = (parts[to]?.chunks || []).map((chunk) => new Promise((done) => document.head.append(h("script", { src: chunk.src, nonce, async: false, onload: () => done(true), onerror: () => done(false) }))));
-    return Promise.all(scripts).then((all) => {
-      loading = false;
+  /* Chunks: scripts beside the page, since a page on a disk may read nothing else. */
+  const chunks = {
+    patience_ms: 0,
+    parts: () => head.chunks.reduce((parts, chunk) => { if (!parts.length || parts.at(-1).rows + chunk.rows > head.part_rows) parts.push({ chunks: [], rows: 0 }); parts.at(-1).chunks.push(chunk); parts.at(-1).rows += chunk.rows; return parts; }, []),
+    async load(part) {
+      const all = await Promise.all((part?.chunks || []).map((chunk) => new Promise((done) => document.head.append(h("script", { src: chunk.src, nonce, async: false, onload: () => done(true), onerror: () => done(false) })))));
       for (const each of document.head.querySelectorAll("script[src]")) each.remove();
       if (all.includes(false)) notice("Some rows cannot be loaded: the folder “report” beside this page is missing or not whole. batcher report DIR writes it again.");
-      refresh();
-    });
+    },
+    meet() {},
+    empty: "This batch has no rows.",
+    version: () => "", whose: () => "",
+    when: (account) => moment(account.finished_at),
+    account: () => report,
+  };
+  const source = typeof live === "undefined" ? chunks : live({ head, h, $, receive, choices, again: () => load(part), notice, chart, text, number, plural, seconds, usd, shortModel, stateOf, endOf, serviceTimeOf, WORDS, rows: () => rows, row: (id) => rows[byId.get(id)], report: () => report });
+  let loading = false, part = 0, parts = [];
+  async function load(to) {
+    parts = source.parts();
+    part = Math.min(to, Math.max(0, parts.length - 1)); rows = []; byId = new Map(); loading = true; surveyed = -1;
+    let from = 1;
+    $("parted").hidden = parts.length < 2;
+    $("part").replaceChildren(...parts.map((each, n) => { const text = `${number(from)} – ${number(from + each.rows - 1)}`; from += each.rows; return h("option", { value: String(n), text }); }));
+    $("part").value = String(part);
+    await source.load(parts[part]);
+    loading = false;
+    refresh();
   }
   async function seek(id) {
     await ready;
@@ -675,9 +713,6 @@ const batcher = (() => {
   for (const button of document.querySelectorAll(".views button")) button.addEventListener("click", () => turn(button.dataset.view));
   for (const button of document.querySelectorAll(".verdict button")) button.addEventListener("click", () => { const mark = button.dataset.mark; if (mark !== "redo" && reviewOf(staged)?.mark === mark) review(staged, null); else act(mark); });
   $("part").addEventListener("change", () => load(Number($("part").value)));
-  $("parted").hidden = parts.length < 2;
-  let from = 1;
-  $("part").replaceChildren(...parts.map((each, n) => { const text = `${number(from)} – ${number(from + each.rows - 1)}`; from += each.rows; return h("option", { value: String(n), text }); }));
   document.addEventListener("keydown", onKey);
   addEventListener("scroll", () => { if (view === "cards") requestAnimationFrame(paintCards); }, { passive: true });
   addEventListener("resize", () => requestAnimationFrame(paint));
