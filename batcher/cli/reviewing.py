@@ -70,9 +70,9 @@ def _intent(plan: RedoPlan) -> Iterator[str]:
     jobs = [job for job, _ in plan.rows]
     costs = [job.cost_usd for job in jobs if job.cost_usd is not None]
     marks = ", ".join(f"{n} {WORDS[verdict]}" for verdict, n in plan.verdicts.items())
-    cost = f"what they have cost {sum(costs):.2f} USD" if costs else "what they have cost is not known"
+    cost = f"{sum(costs):.2f} USD" if costs else "not known"
     unknown = f", as far as it is known (not of {len(jobs) - len(costs)})" if costs and len(costs) < len(jobs) else ""
-    yield f"Making {count_rows(len(jobs))} again ({marks}): {cost}{unknown}. The earlier files go to results/earlier."
+    yield f"Making {count_rows(len(jobs))} again ({marks}). Paid for before: {cost}{unknown}. The earlier files go to results/earlier."
     if plan.same:
         yield f"  {count_rows(plan.same)} with the very request that was sent before, seed and all: --reseed draws another, --set changes a field."
 

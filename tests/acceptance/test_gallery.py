@@ -13,7 +13,8 @@ from batcher.model import ExitReason
 from batcher.observe import NoView
 from batcher.report import Report
 from batcher.stopping import Stopper
-from tests.support.command import REPOSITORY, batcher, report, wait_until, write_rows
+from tests.support.command import REPOSITORY, report, wait_until, write_rows
+from tests.support.preloaded import batcher
 
 pytestmark = pytest.mark.acceptance
 

@@ -23,7 +23,8 @@ from yarl import URL
 from batcher.cli.serving import ReviewAlone
 from batcher.ledger import LedgerReader
 from batcher.live import LivePage
-from tests.support.command import batcher, report, results, start, status, steady_port, wait_until, write_rows
+from tests.support.command import report, results, start, status, steady_port, wait_until, write_rows
+from tests.support.preloaded import batcher
 
 pytestmark = pytest.mark.acceptance
 

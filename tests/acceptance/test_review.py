@@ -12,7 +12,8 @@ import pytest
 
 from batcher.ledger import LedgerReader
 from batcher.model import State
-from tests.support.command import Service, batcher, report, results, service, write_rows
+from tests.support.command import Service, report, results, write_rows
+from tests.support.preloaded import batcher, service
 
 pytestmark = pytest.mark.acceptance
 
@@ -52,7 +53,7 @@ def test_only_what_was_rejected_is_made_again_and_nothing_paid_for_is_lost(tmp_p
         assert call(tmp_path, served, "review", "out", "--redo", "row0002", "--note", "more =sea").returncode == 0
         again = call(tmp_path, served, "retry", "out", "--rejected", "--redo", "--row", "row0002", "--set", "prompt={prompt}, {note}", "--no-gallery")
         assert again.returncode == 0, again.stderr
-        assert "Making 1 row again (1 to redo): what they have cost" in again.stderr
+        assert "Making 1 row again (1 to redo). Paid for before: " in again.stderr
         assert call(tmp_path, served, "retry", "out", "--rejected", "--no-gallery").returncode == 0
         after = {row["id"]: row for row in results(tmp_path / "out")}
         assert [name for name in after if after[name]["request_id"] != before[name]["request_id"]] == ["row0001", "row0002"]

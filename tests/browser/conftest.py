@@ -5,6 +5,7 @@ The browser is the system's Chromium, driven by Playwright. Where there is none 
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -18,7 +19,7 @@ from playwright.async_api import Browser, Page, async_playwright
 
 from batcher import Batch
 from batcher.simulator import SimulatorSettings
-from tests.support.command import SAMPLES
+from tests.support.command import PATIENCE_S, SAMPLES
 
 PICTURES = os.environ.get("BATCHER_PICTURES", "")
 """A folder for pictures of the pages, made of drawn batches: `scripts/screenshots`. Otherwise the batches are plain, and quick."""
@@ -141,11 +142,29 @@ async def make(folder: Path, **options: Any) -> Path:
     return folder
 
 
+async def make_once(factory: pytest.TempPathFactory, folder: str, **options: Any) -> Path:
+    """As `make`, for tests that only look at it: made by the first worker that wants it, and waited for by the others."""
+    base = factory.getbasetemp()
+    out = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / folder
+    made = out.with_name(f"{folder} is made")
+    try:
+        out.mkdir()
+    except FileExistsError:
+        async with asyncio.timeout(PATIENCE_S):
+            while not made.exists():
+                await asyncio.sleep(0.1)
+        return out
+    await make(out, **options)
+    made.touch()
+    return out
+
+
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Twelve products before four backgrounds each: two failed, one is in doubt."""
-    return await make(
-        tmp_path_factory.mktemp("shop") / "autumn shop",
+    return await make_once(
+        tmp_path_factory,
+        "autumn shop",
         **SHOP,
         faults=(
             "generation:fail:contains=asphalt; keep the candle,error=the picture was blocked by a content filter",
@@ -160,4 +179,4 @@ async def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
 async def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One product set in motion."""
     rows = [{"id": "watch", "image": "photos/watch.jpg", "prompt": "the camera circles the watch", "seed": 3}]
-    return await make(tmp_path_factory.mktemp("film") / "film", rows=rows, job="image_to_video", drawn=True)
+    return await make_once(tmp_path_factory, "film", rows=rows, job="image_to_video", drawn=True)

@@ -31,6 +31,8 @@ from tests.support.file_server import FileServer, Reply, answer, chunked, drippi
 from tests.support.raw_server import answer as api_answer
 from tests.support.stub_service import TOKEN, Story, StubService, run_rows, stub_service
 
+pytestmark = pytest.mark.no_cover
+
 PNG = sample.picture("PNG")
 JPEG = sample.picture("JPEG", 256, 256)
 WEBP = sample.picture("WEBP", 96, 64)

@@ -17,6 +17,8 @@ from batcher.simulator.faults import GENERATION_FAULTS, INSTEAD_OF_AN_ANSWER, JS
 from tests.support.command import results
 from tests.support.stub_service import QUICK, TOKEN, ListeningView
 
+pytestmark = pytest.mark.no_cover
+
 OPTIONS: dict[FaultName, dict[str, Any]] = {
     FaultName.HANG: {"delay_s": 0.05},
     FaultName.DELAY: {"delay_s": 0.05},

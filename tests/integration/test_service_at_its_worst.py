@@ -38,6 +38,8 @@ from tests.support.raw_server import (
 )
 from tests.support.stub_service import TOKEN, Story, StubService, run_rows, stub_service
 
+pytestmark = pytest.mark.no_cover
+
 PAGE = b"<!DOCTYPE html><html><head><title>Sign in to this network</title></head></html>"
 JSON = {"Content-Type": "application/json"}
 TLS = Path(__file__).parents[1] / "support" / "tls"

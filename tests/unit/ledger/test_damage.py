@@ -140,6 +140,7 @@ def submittable(jobs: list[Job]) -> set[str]:
     return {job.row_id for job in jobs if job.state is State.PLANNED}
 
 
+@pytest.mark.no_cover
 def test_a_mutated_ledger_is_refused_or_would_pay_for_nothing_twice(
     original: Original, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
