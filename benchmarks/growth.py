@@ -118,12 +118,14 @@ def drawing(title: str, across: str, lines: Sequence[Line]) -> str:
         at = y(10.0**power)
         parts.append(f'<path d="M{LEFT} {at:.1f}H{WIDTH - RIGHT}" stroke="#80889055"/>')
         parts.append(f'<text x="{LEFT - 8}" y="{at + 4:.1f}" text-anchor="end">{10.0**power:,g}</text>')
+    is_high = min(y(points[-1][1]) for _, points in lines) < HEIGHT / 2
+    names_at = HEIGHT - BOTTOM - 18 * len(lines) if is_high else TOP + 18  # where no line ends
     for number, (name, points) in enumerate(lines):
         colour = COLOURS[number]
         path = "L".join(f"{x(a):.1f} {y(b):.1f}" for a, b in points)
         parts.append(f'<path d="M{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
         parts += [f'<circle cx="{x(a):.1f}" cy="{y(b):.1f}" r="3.5" fill="{colour}"/>' for a, b in points]
-        parts.append(f'<text x="{WIDTH - RIGHT - 8}" y="{TOP + 18 + 18 * number}" text-anchor="end" fill="{colour}">{name}</text>')
+        parts.append(f'<text x="{WIDTH - RIGHT - 8}" y="{names_at + 18 * number:.1f}" text-anchor="end" fill="{colour}">{name}</text>')
     return "\n".join([*parts, "</svg>\n"])
 
 
