@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from batcher.cli.looking import diff, export, report, review
+from batcher.cli.looking import diff, export, plan, report, review, serve, status, verify, watch
 from batcher.cli.options import (
     AllowHostOption,
     ArtOption,
@@ -55,7 +55,7 @@ from batcher.cli.options import (
 )
 from batcher.cli.running import environment, run_and_report, until_signalled, wait_for
 from batcher.cli.signals import SignalledError
-from batcher.cli.speaking import complain, confess, console_for, count_rows, plan_lines, say
+from batcher.cli.speaking import complain, confess, console_for, say
 from batcher.cli.streams import make_streams_patient
 from batcher.crashpoints import VARIABLE, arm
 from batcher.errors import BatcherError, ManifestError, UsageError
@@ -195,7 +195,7 @@ def retry(
     quiet: QuietOption = False,
     log_json: LogJsonOption = False,
 ) -> None:
-    """Decide about rows of DIR that ended, badly or not as one likes them, then go on with the batch.
+    """Make rows of DIR again that failed or were rejected, or settle rows in doubt; then go on with the batch.
 
     `batcher retry out --failed`
 
@@ -233,98 +233,8 @@ def cancel(folder: Folder, take_over: TakeOverOption = False, quiet: QuietOption
     run_and_report(RunOptions(out=folder, mode=Mode.CANCEL, take_over=take_over), quiet=quiet, log_json=log_json)
 
 
-@app.command(rich_help_panel=LOOKING)
-def plan(
-    manifest: ManifestArgument,
-    out: Annotated[Path | None, typer.Option("--out", "-o", metavar="DIR", help="Compare with the batch that is there already.")] = None,
-    job: JobOption = None,
-    model: ModelOption = None,
-    settings: SetOption = None,
-    image_field: ImageFieldOption = None,
-    extra_field: ExtraFieldOption = None,
-    format_: FormatOption = None,
-    allow_outside_inputs: OutsideOption = False,
-) -> None:
-    """Check all of MANIFEST and say what running it would do. Costs nothing."""
-    from batcher.app import preview
-
-    opener = opener_of(manifest, job, model, settings, image_field, extra_field, format_, allow_outside_inputs)
-    opened, summary = wait_for(preview(opener, out))
-    console = console_for()
-    say(console, f"{opened.name}: {count_rows(summary.total)}, no problems found.")
-    for line in plan_lines(summary):
-        say(console, f"  {line}")
-
-
-@app.command(rich_help_panel=LOOKING)
-def status(folder: Folder, json_: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
-    """Say how far the batch in DIR is; also while it runs."""
-    from batcher.cli.standing import show_status
-
-    show_status(folder, as_json=json_)
-
-
-@app.command(rich_help_panel=LOOKING)
-def watch(
-    folder: Folder,
-    interval: Annotated[
-        float | None,
-        typer.Option("--interval", min=0.1, metavar="SECONDS", help="How often to look; once a second, in a log seldom."),
-    ] = None,
-) -> None:
-    """Show the run of DIR while it goes, from another terminal; changes nothing.
-
-    Ends when the run ends, with its exit code, and at once where nobody runs the batch. Ctrl-C ends the watching only.
-    """
-    from batcher.cli.watching import watch_and_report
-
-    watch_and_report(folder, interval)
-
-
-@app.command(rich_help_panel=LOOKING)
-def verify(
-    folder: Folder,
-    offline: Annotated[bool, typer.Option("--offline", help="Only look: change nothing, ask nobody. Also while a batch runs.")] = False,
-    json_: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
-    salvage: Annotated[
-        Path | None, typer.Option("--salvage", metavar="FILE", help="Write what can still be read of a damaged ledger to FILE, as JSON Lines.")
-    ] = None,
-    allow_host: AllowHostOption = None,
-    take_over: TakeOverOption = False,
-    quiet: QuietOption = False,
-) -> None:
-    """Compare every file in DIR with what was saved, and fetch again what is missing or altered.
-
-    Nothing is submitted and nothing is paid. A lost file comes from the request that made it, as long as the service has the result; an altered one
-    is kept in results/earlier. Exits with 0 where all is well or mended, with 1 where something is still wrong.
-    """
-    from batcher.cli.verifying import salvage_and_report, verify_and_report
-
-    if salvage is not None:
-        salvage_and_report(folder, salvage)
-    else:
-        hosts = tuple(allow_host or ())
-        verify_and_report(folder, offline=offline, as_json=json_, allow_hosts=hosts, take_over=take_over, quiet=quiet)
-
-
-for _command in (report, review, export, diff):
+for _command in (plan, status, watch, verify, report, review, export, diff, serve):
     app.command(rich_help_panel=LOOKING)(_command)
-
-
-@app.command("serve", rich_help_panel=LOOKING)
-def serve_page(
-    folder: Folder,
-    port: Annotated[int | None, typer.Option(help="Without it 8377, or a free one.", min=0, max=65535)] = None,
-    host: Annotated[str, typer.Option(help="Where to listen. On any address but loopback the page asks for a token.")] = "127.0.0.1",
-    open_: Annotated[bool, typer.Option("--open", help="Show the page in a browser.")] = False,
-) -> None:
-    """Show the gallery of DIR as a live page that fills as the batch runs, until interrupted: before a run, during it and after it.
-
-    It only looks: the run goes on whether the page is open or not.
-    """
-    from batcher.cli.serving import show_page
-
-    show_page(folder, host=host, port=port, is_shown=open_)
 
 
 @app.command(rich_help_panel=MORE)

@@ -1,4 +1,4 @@
-"""The commands that look at results: report, review, export, diff. The others are in `batcher.cli.commands`."""
+"""The commands that look at a batch: before a run, while it goes, and at its results. Those that run one are in `batcher.cli.commands`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,23 @@ from typing import Annotated
 
 import typer
 
-from batcher.cli.options import Folder
+from batcher.cli.options import (
+    AllowHostOption,
+    ExtraFieldOption,
+    Folder,
+    FormatOption,
+    ImageFieldOption,
+    JobOption,
+    ManifestArgument,
+    ModelOption,
+    OutsideOption,
+    QuietOption,
+    SetOption,
+    TakeOverOption,
+    opener_of,
+)
+from batcher.cli.running import wait_for
+from batcher.cli.speaking import console_for, count_rows, plan_lines, say
 from batcher.errors import UsageError
 from batcher.model import Verdict
 
@@ -17,6 +33,76 @@ class Layout(StrEnum):
     """What an export is for."""
 
     FOLDER = "folder"
+
+
+def plan(
+    manifest: ManifestArgument,
+    out: Annotated[Path | None, typer.Option("--out", "-o", metavar="DIR", help="Compare with the batch that is there already.")] = None,
+    job: JobOption = None,
+    model: ModelOption = None,
+    settings: SetOption = None,
+    image_field: ImageFieldOption = None,
+    extra_field: ExtraFieldOption = None,
+    format_: FormatOption = None,
+    allow_outside_inputs: OutsideOption = False,
+) -> None:
+    """Check all of MANIFEST and say what running it would do. Costs nothing."""
+    from batcher.app import preview
+
+    opener = opener_of(manifest, job, model, settings, image_field, extra_field, format_, allow_outside_inputs)
+    opened, summary = wait_for(preview(opener, out))
+    console = console_for()
+    say(console, f"{opened.name}: {count_rows(summary.total)}, no problems found.")
+    for line in plan_lines(summary):
+        say(console, f"  {line}")
+
+
+def status(folder: Folder, json_: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
+    """Say how far the batch in DIR is; also while it runs."""
+    from batcher.cli.standing import show_status
+
+    show_status(folder, as_json=json_)
+
+
+def watch(
+    folder: Folder,
+    interval: Annotated[
+        float | None,
+        typer.Option("--interval", min=0.1, metavar="SECONDS", help="How often to look; once a second, in a log seldom."),
+    ] = None,
+) -> None:
+    """Show the run of DIR while it goes, from another terminal; changes nothing.
+
+    Ends when the run ends, with its exit code, and at once where nobody runs the batch. Ctrl-C ends the watching only.
+    """
+    from batcher.cli.watching import watch_and_report
+
+    watch_and_report(folder, interval)
+
+
+def verify(
+    folder: Folder,
+    offline: Annotated[bool, typer.Option("--offline", help="Only look: change nothing, ask nobody. Also while a batch runs.")] = False,
+    json_: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    salvage: Annotated[
+        Path | None, typer.Option("--salvage", metavar="FILE", help="Write what can still be read of a damaged ledger to FILE, as JSON Lines.")
+    ] = None,
+    allow_host: AllowHostOption = None,
+    take_over: TakeOverOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Compare every file in DIR with what was saved, and fetch again what is missing or altered.
+
+    Nothing is submitted and nothing is paid. A lost file comes from the request that made it, as long as the service has the result; an altered one
+    is kept in results/earlier. Exits with 0 where all is well or mended, with 1 where something is still wrong.
+    """
+    from batcher.cli.verifying import salvage_and_report, verify_and_report
+
+    if salvage is not None:
+        salvage_and_report(folder, salvage)
+    else:
+        hosts = tuple(allow_host or ())
+        verify_and_report(folder, offline=offline, as_json=json_, allow_hosts=hosts, take_over=take_over, quiet=quiet)
 
 
 def report(
@@ -97,3 +183,18 @@ def diff(
     from batcher.cli.comparing import compare_and_report
 
     compare_and_report(run_a, run_b, as_json=json_)
+
+
+def serve(
+    folder: Folder,
+    port: Annotated[int | None, typer.Option(help="Without it 8377, or a free one.", min=0, max=65535)] = None,
+    host: Annotated[str, typer.Option(help="Where to listen. On any address but loopback the page asks for a token.")] = "127.0.0.1",
+    open_: Annotated[bool, typer.Option("--open", help="Show the page in a browser.")] = False,
+) -> None:
+    """Show the gallery of DIR as a live page that fills as the batch runs, until interrupted: before a run, during it and after it.
+
+    It only looks: the run goes on whether the page is open or not.
+    """
+    from batcher.cli.serving import show_page
+
+    show_page(folder, host=host, port=port, is_shown=open_)
